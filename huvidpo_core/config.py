@@ -1,0 +1,180 @@
+"""Profiles, styles and actions: what the TOML files under `assets/` say, as frozen dataclasses.
+
+Reading is strict: an unknown key, a missing key or a value of the wrong type is a `UserError` that names it.
+Nothing here loads a model or looks at the hardware.
+"""
+
+import dataclasses
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from huvidpo_core.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+ASSETS = ROOT / "assets"
+PACKS = ROOT / "lora_weights"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Download:
+    """One thing a profile fetches from the Hugging Face Hub, as shown to the person before it is fetched."""
+
+    name: str
+    what: str
+    gigabytes: float
+    licence: str
+
+
+@dataclass(frozen=True)
+class FirstFrameConfig:
+    """The text-to-image half of a profile: an SDXL pipeline whose UNet may come from elsewhere (DPO-SDXL)."""
+
+    base: str  # folder below the project, absolute folder, or hub name
+    width: int
+    height: int
+    steps: int
+    guidance: float
+    unet: str | None = None
+    vae: str | None = None
+    negative_prompt: str = ""
+
+
+@dataclass(frozen=True)
+class VideoConfig:
+    """The video half: an SD-1.x folder (UNet already inflated, or plain and inflated on loading)."""
+
+    base: str
+    width: int
+    height: int
+    frames: int
+    fps: int
+    steps: int  # of the `fast` sampler; `ddim` takes `ddim_steps`
+    ddim_steps: int
+    guidance: float
+    guidance_until: float = 1.0  # share of the steps that use guidance
+    key_frames: str = "first+previous"
+    shared_noise: float = 0.2
+    negative_prompt: str = ""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that differs between the miniature and the full-size models."""
+
+    name: str
+    title: str
+    family: str  # folder below lora_weights/
+    first_frame: FirstFrameConfig
+    video: VideoConfig
+    gpu_gigabytes: float = 0.0  # memory a CUDA device must have for this profile to be chosen by itself; 0: none needed
+    downloads: tuple[Download, ...] = ()
+
+
+@dataclass(frozen=True)
+class Style:
+    """A prompt template. `template` contains `{prompt}` once."""
+
+    title: str
+    template: str
+    negative_prompt: str = ""
+
+
+@dataclass(frozen=True)
+class Action:
+    """A motion that packs teach. `phrase` joins the prompt when none of `keywords` occurs in it."""
+
+    title: str
+    phrase: str
+    keywords: tuple[str, ...]
+    examples: tuple[str, ...]
+
+
+def profile_names(folder: Path = ASSETS / "profiles") -> list[str]:
+    """Names of the profiles on disk, sorted."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def load_profile(name: str, folder: Path = ASSETS / "profiles") -> Profile:
+    """Read `assets/profiles/NAME.toml`. Raises UserError for an unknown name or a malformed file."""
+    if name not in profile_names(folder):
+        raise UserError(f"There is no profile '{name}'. Choose one of: {', '.join(profile_names(folder))}.")
+    path = folder / f"{name}.toml"
+    return build(Profile, {"name": name, **read_toml(path)}, path.name)
+
+
+def load_styles(path: Path = ASSETS / "styles.toml") -> dict[str, Style]:
+    """Read the styles, in file order."""
+    styles = {name: build(Style, table, f"{path.name} [{name}]") for name, table in read_toml(path).items()}
+    for name, style in styles.items():
+        if style.template.count("{prompt}") != 1:
+            raise UserError(f"{path.name} [{name}]: the template must contain {{prompt}} exactly once.")
+    return styles
+
+
+def load_actions(path: Path = ASSETS / "actions.toml") -> dict[str, Action]:
+    """Read the actions, in file order."""
+    return {name: build(Action, table, f"{path.name} [{name}]") for name, table in read_toml(path).items()}
+
+
+def resolve(location: str) -> str:
+    """A project-relative folder as an absolute path if it exists; anything else (a hub name) unchanged."""
+    folder = ROOT / location
+    return str(folder) if folder.exists() else location
+
+
+def compose_prompt(prompt: str, action: Action | None, style: Style) -> str:
+    """The text both models see: the person's words, the action's phrase unless already said, the style's template."""
+    words = " ".join(prompt.split())
+    if action and not any(keyword in words.lower() for keyword in action.keywords):
+        words = f"{words}, {action.phrase}"
+    return style.template.format(prompt=words)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file; a syntax error or a missing file becomes a UserError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"The settings file {path} is missing. Restore it from the project.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not valid TOML: {error}. Mend that line.") from None
+
+
+def build(cls: type[T], table: Mapping[str, Any], where: str) -> T:
+    """Fill the dataclass `cls` from a table, nested dataclasses included.
+
+    Raises:
+        UserError: a key is unknown, missing, or holds a value of the wrong type.
+    """
+    hints = get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    if unknown := sorted(set(table) - set(fields)):
+        raise UserError(f"{where}: unknown key '{unknown[0]}'. Known keys: {', '.join(fields)}.")
+    for name, field in fields.items():
+        if name not in table and field.default is dataclasses.MISSING:
+            raise UserError(f"{where}: the key '{name}' is missing.")
+    return cls(**{name: _convert(hints[name], value, f"{where}: {name}") for name, value in table.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return build(hint, value, where)
+    if get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(get_args(hint)[0], item, where) for item in value)
+    if isinstance(hint, types.UnionType) and value is None:
+        return None
+    allowed = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, tuple(kind for kind in allowed if isinstance(kind, type))) or (
+        isinstance(value, bool) and bool not in allowed
+    ):
+        names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
+        raise UserError(f"{where} should be {names}, not {value!r}.")
+    return value

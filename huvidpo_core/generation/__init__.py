@@ -1,0 +1,1 @@
+"""Prompt to first frame, first frame to clip."""

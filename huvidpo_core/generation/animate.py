@@ -1,0 +1,106 @@
+"""First frame and prompt to a clip: encode, denoise, decode, match histograms."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
+
+from huvidpo_core.config import VideoConfig, resolve
+from huvidpo_core.generation.denoise import Step, denoise, make_scheduler
+from huvidpo_core.generation.latents import decode, draw_noise, encode, fit_preview, latents_to_rgb
+from huvidpo_core.generation.loading import load_component, load_vae, readable, split
+from huvidpo_core.media import match_histograms
+from huvidpo_core.models import VideoUNet
+
+
+@dataclass(frozen=True)
+class Animator:
+    """The parts of Stable Diffusion 1.x that animate, its UNet inflated."""
+
+    unet: VideoUNet
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: PreTrainedTokenizerBase
+    scheduler: dict  # the model folder's scheduler config
+    config: VideoConfig
+
+    @classmethod
+    def load(cls, config: VideoConfig, *, device: torch.device, dtype: torch.dtype) -> "Animator":
+        """Load a profile's video model; a plain 2D UNet is inflated. Raises UserError for a missing or broken part."""
+        place, inside = split(config.base, "unet")
+        with readable(config.base):
+            settings = UNet2DConditionModel.load_config(place, subfolder=inside, local_files_only=True)
+            if settings["_class_name"] == VideoUNet.__name__:
+                unet = VideoUNet.from_pretrained(place, subfolder=inside, dtype=dtype, local_files_only=True)
+            else:
+                flat = UNet2DConditionModel.from_pretrained(place, subfolder=inside, dtype=dtype, local_files_only=True)
+                unet = VideoUNet.inflate(flat, key_frames=config.key_frames)
+            tokenizer = AutoTokenizer.from_pretrained(
+                resolve(config.base), subfolder="tokenizer", local_files_only=True
+            )
+        base = Path(resolve(config.base))
+        return cls(
+            unet.to(device).eval(),
+            load_vae(f"{config.base}/vae" if base.is_dir() else config.base, dtype).to(device),
+            load_component(CLIPTextModel, config.base, "text_encoder", dtype).to(device),
+            tokenizer,
+            make_scheduler(base).config,
+            config,
+        )
+
+    @torch.inference_mode()
+    def embed(self, text: str) -> Tensor:
+        """Prompt embedding (1, l, d), from the text encoder's last layer."""
+        ids = self.tokenizer(
+            [text],
+            padding="max_length",
+            max_length=self.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        ).input_ids
+        return self.text_encoder(ids.to(self.text_encoder.device)).last_hidden_state
+
+    def steps(
+        self,
+        image: np.ndarray,
+        prompt: str,
+        negative_prompt: str,
+        seed: int,
+        *,
+        sampler: str,
+        steps: int,
+        guidance: float,
+        frames: int,
+    ) -> Iterator[tuple[Step, np.ndarray]]:
+        """Denoise a clip that begins with `image`, uint8 (h, w, 3) with sides divisible by the VAE's factor.
+
+        Yields:
+            Each step with a small preview of the clip it predicts, uint8 (f, h', w', 3).
+        """
+        first_frame = encode(self.vae, image[None])
+        projection = fit_preview(first_frame, image[None])
+        noise = draw_noise(
+            (1, first_frame.shape[1], frames, *first_frame.shape[3:]), seed, first_frame.device, torch.float32
+        )
+        for step in denoise(
+            self.unet,
+            make_scheduler(self.scheduler, sampler),
+            first_frame=first_frame,
+            noise=noise,
+            text=self.embed(prompt),
+            negative_text=self.embed(negative_prompt),
+            guidance=guidance,
+            steps=steps,
+            shared_noise=self.config.shared_noise,
+            guidance_until=self.config.guidance_until,
+        ):
+            yield step, latents_to_rgb(step.denoised, projection)[0]
+
+    def finish(self, latents: Tensor) -> np.ndarray:
+        """Decode final latents (1, c, f, h, w) to frames uint8 (f, h, w, 3), every frame's colours matched to frame 0's."""
+        return match_histograms(decode(self.vae, latents)[0])

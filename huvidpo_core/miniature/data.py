@@ -1,0 +1,134 @@
+"""The miniature's training data: shards of rendered pixels, then of latents, each written once and never again.
+
+A shard is `NAME-0007.npy` with its scenes in `NAME-0007.json`. Scenes are drawn from (seed, index), so a shard that is
+missing after a kill is rendered again to the same bytes. Training prompts use even seeds, evaluation odd ones.
+"""
+
+import json
+import logging
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from huvidpo_core.config import load_styles
+from huvidpo_core.miniature.world import Scene, caption, render
+
+log = logging.getLogger(__name__)
+
+SHARD = 64  # scenes
+WIDTH, HEIGHT, FRAMES = 256, 160, 16
+TRAINING_SEED = 2
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A named set of scenes: `count` of them, `frames` frames each, some attributes fixed."""
+
+    name: str
+    count: int
+    frames: int
+    seed: int = TRAINING_SEED
+    fixed: tuple[tuple[str, str], ...] = ()
+
+    def shards(self) -> range:
+        """Numbers of this pool's shards."""
+        return range((self.count + SHARD - 1) // SHARD)
+
+    def scenes(self, shard: int) -> list[Scene]:
+        """The scenes of one shard."""
+        indices = range(shard * SHARD, min(self.count, (shard + 1) * SHARD))
+        source = [self.seed, *self.name.encode()]
+        return [Scene.sample(np.random.default_rng([*source, index]), **dict(self.fixed)) for index in indices]
+
+
+def training_caption(scene: Scene, rng: np.random.Generator, styles: dict) -> str:
+    """What a person might have typed for this scene, in the style's template, as the app composes it."""
+    return styles[scene.style].template.format(prompt=caption(scene, rng))
+
+
+def _render_shard(shard: int, pool: Pool, folder: Path) -> None:
+    target = folder / f"{pool.name}-{shard:04d}.npy"
+    scenes = pool.scenes(shard)
+    frames = np.stack([render(scene, frames=pool.frames, width=WIDTH, height=HEIGHT) for scene in scenes])
+    target.with_suffix(".json").write_text(json.dumps([asdict(scene) for scene in scenes]))
+    _save(target, frames)
+
+
+def _save(target: Path, array: np.ndarray) -> None:
+    part = target.with_suffix(".part")
+    with part.open("wb") as file:
+        np.save(file, array)
+    part.replace(target)
+
+
+def render_pool(pool: Pool, folder: Path, workers: int) -> None:
+    """Render what is missing of a pool into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [shard for shard in pool.shards() if not (folder / f"{pool.name}-{shard:04d}.npy").exists()]
+    log.info("rendering %d of %d shards of %s", len(missing), len(pool.shards()), pool.name)
+    with multiprocessing.get_context("spawn").Pool(workers) as processes:
+        for done, _ in enumerate(processes.imap_unordered(partial(_render_shard, pool=pool, folder=folder), missing)):
+            if done % 10 == 9:
+                log.info("%s: %d of %d shards", pool.name, done + 1, len(missing))
+
+
+def pixels(pool: Pool, folder: Path) -> list[np.ndarray]:
+    """Memory-mapped shards, each uint8 (n, f, h, w, 3)."""
+    return [np.load(folder / f"{pool.name}-{shard:04d}.npy", mmap_mode="r") for shard in pool.shards()]
+
+
+@torch.no_grad()
+def encode_pool(pool: Pool, vae: AutoencoderKL, folder: Path, *, device: torch.device, precision: torch.dtype) -> None:
+    """Encode every pixel shard that has no latents yet into `NAME-latents-0007.npy`, float16 (n, c, f, h/8, w/8)."""
+    for shard in pool.shards():
+        target = folder / f"{pool.name}-latents-{shard:04d}.npy"
+        if target.exists():
+            continue
+        frames = np.load(folder / f"{pool.name}-{shard:04d}.npy", mmap_mode="r")
+        rows = []
+        for clip in frames:
+            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+                rows.append(vae.encode(to_unit(clip).to(device)).latent_dist.mode().float() * vae.config.scaling_factor)
+        latents = torch.stack(rows).transpose(1, 2)  # (n, c, f, h, w)
+        _save(target, latents.half().cpu().numpy())
+        log.info("%s: latents %d of %d", pool.name, shard + 1, len(pool.shards()))
+
+
+def to_unit(frames: np.ndarray) -> Tensor:
+    """uint8 (..., h, w, 3) to float (..., 3, h, w) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).float() / 127.5 - 1
+
+
+class LatentPool:
+    """All latents of some pools in memory, with their scenes."""
+
+    def __init__(self, pools: list[Pool], folder: Path) -> None:
+        shards, self.scenes = [], []
+        for pool in pools:
+            for shard in pool.shards():
+                shards.append(torch.from_numpy(np.load(folder / f"{pool.name}-latents-{shard:04d}.npy")))
+                self.scenes += pool.scenes(shard)
+        self.latents = torch.cat(shards)  # (n, c, f, h, w) float16
+        self.styles = load_styles()
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, list[str]]:
+        """A batch (count, c, f, h, w) in float32 with freshly worded captions."""
+        chosen = rng.integers(len(self.scenes), size=count)
+        texts = [training_caption(self.scenes[index], rng, self.styles) for index in chosen]
+        return self.latents[torch.from_numpy(chosen)].float(), texts
+
+
+def crops(shards: list[np.ndarray], rng: np.random.Generator, count: int, size: int) -> Iterator[np.ndarray]:
+    """Random square crops (size, size, 3) of random frames, corners on even pixels."""
+    for _ in range(count):
+        shard = shards[rng.integers(len(shards))]
+        clip, frame = rng.integers(shard.shape[0]), rng.integers(shard.shape[1])
+        top, left = (int(rng.integers((limit - size) // 2 + 1)) * 2 for limit in shard.shape[2:4])
+        yield shard[clip, frame, top : top + size, left : left + size]

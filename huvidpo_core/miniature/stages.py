@@ -1,0 +1,249 @@
+"""What each training stage of the miniature does, given the stages before it. `train.py` runs them in order."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from huvidpo_core.generation.latents import correlate
+from huvidpo_core.miniature import data, networks, text
+from huvidpo_core.miniature.loop import Schedule, train
+from huvidpo_core.models.vae import PatchAutoencoderKL
+from huvidpo_core.models import VideoUNet, is_motion
+from huvidpo_core.training.motion import motion_loss, target
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much of everything: scenes rendered, and the schedule of each stage."""
+
+    clips: int
+    stills: int
+    pack_clips: int
+    vae: Schedule
+    text: Schedule
+    first_frame: Schedule
+    video: Schedule
+    pack: Schedule
+
+
+BUDGETS = {
+    "cpu": Budget(
+        clips=1024,
+        stills=8192,
+        pack_clips=16,
+        vae=Schedule(steps=4000, lr=1e-3, weight_decay=0.0),
+        text=Schedule(steps=1500, lr=2e-3),
+        first_frame=Schedule(steps=4000, lr=1e-3),
+        video=Schedule(steps=2000, lr=6e-4, ema=0.998),
+        pack=Schedule(steps=60, lr=1e-4, warmup=10, ema=0.95),
+    ),
+    "gpu": Budget(
+        clips=8192,
+        stills=65536,
+        pack_clips=16,
+        vae=Schedule(steps=40_000, lr=1e-3, weight_decay=0.0),
+        text=Schedule(steps=1500, lr=2e-3),
+        first_frame=Schedule(steps=60_000, lr=1e-3),
+        video=Schedule(steps=30_000, lr=6e-4),
+        pack=Schedule(steps=500, lr=1e-4, warmup=20, ema=0.98),
+    ),
+    "test": Budget(
+        clips=2,
+        stills=4,
+        pack_clips=2,
+        vae=Schedule(steps=2, lr=1e-3),
+        text=Schedule(steps=2, lr=1e-3),
+        first_frame=Schedule(steps=2, lr=1e-3),
+        video=Schedule(steps=2, lr=1e-3),
+        pack=Schedule(steps=2, lr=1e-4),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where and on what a training runs."""
+
+    folder: Path
+    budget: Budget
+    device: torch.device
+    precision: torch.dtype
+    workers: int
+
+    @property
+    def clips(self) -> data.Pool:
+        """16-frame clips of every action, for the VAE and the video UNet."""
+        return data.Pool("clips", self.budget.clips, data.FRAMES)
+
+    @property
+    def stills(self) -> data.Pool:
+        """First frames, for the VAE and the first-frame UNet."""
+        return data.Pool("stills", self.budget.stills, 1)
+
+    def lessons(self, action: str) -> data.Pool:
+        """The few clips from which an action's pack is taught; no other stage sees them."""
+        return data.Pool(f"lessons-{action}", self.budget.pack_clips, data.FRAMES, fixed=(("action", action),))
+
+
+def train_vae(shop: Workshop) -> PatchAutoencoderKL:
+    """Reconstruction of 96 x 96 crops: absolute error of pixels and of their gradients, a breath of KL."""
+    model = networks.vae().to(shop.device)
+    shards = data.pixels(shop.clips, shop.folder) + data.pixels(shop.stills, shop.folder)
+
+    def loss_at(rng: np.random.Generator) -> Tensor:
+        image = data.to_unit(np.stack(list(data.crops(shards, rng, 8, 96)))).to(shop.device)
+        posterior = model.encode(image).latent_dist
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        made = model.decode(posterior.sample(generator).to(image.dtype)).sample.float()
+        return (
+            F.l1_loss(made, image)
+            + F.mse_loss(made, image)
+            + sum(F.l1_loss(made.diff(dim=axis), image.diff(dim=axis)) for axis in (2, 3))
+            + 1e-6 * posterior.kl().mean()
+        )
+
+    train("vae", model, loss_at, shop.budget.vae, shop.folder, precision=shop.precision)
+    model.register_to_config(scaling_factor=round(1 / _latent_spread(model, shards, shop), 5))
+    return model
+
+
+@torch.no_grad()
+def _latent_spread(model: PatchAutoencoderKL, shards: list[np.ndarray], shop: Workshop) -> float:
+    frames = np.stack([shard[row, 0] for shard in shards[:: max(1, len(shards) // 16)] for row in range(2)])
+    return model.encode(data.to_unit(frames).to(shop.device)).latent_dist.mode().std().item()
+
+
+def train_text(shop: Workshop) -> tuple[text.TextEncoders, text.PreTrainedTokenizerFast]:
+    """Both text encoders learn to tell the scene's attributes."""
+    tokenizer = text.build_tokenizer()
+    torch.manual_seed(0)
+    model = text.TextEncoders(tokenizer).to(shop.device)
+    batches = text.TextBatches(tokenizer)
+
+    def loss_at(rng: np.random.Generator) -> Tensor:
+        ids, labels = batches.draw(rng, 256)
+        return model.loss(ids.to(shop.device), {name: value.to(shop.device) for name, value in labels.items()})
+
+    train("text", model, loss_at, shop.budget.text, shop.folder, precision=torch.float32)
+    return model, tokenizer
+
+
+def sdxl_text(
+    encoders: text.TextEncoders, tokenizer: text.PreTrainedTokenizerFast, texts: list[str], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Prompt embeddings (b, l, 2d) and pooled embedding (b, d) as SDXL's pipeline computes them; "" gives zeros."""
+    ids = text.tokenize(tokenizer, texts).to(device)
+    with torch.no_grad():
+        first = encoders.first(ids, output_hidden_states=True)
+        second = encoders.second(ids, output_hidden_states=True)
+    said = torch.tensor([bool(words) for words in texts], device=device)
+    hidden = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+    return hidden * said[:, None, None], second.text_embeds * said[:, None]
+
+
+def train_first_frame(
+    shop: Workshop, encoders: text.TextEncoders, tokenizer: text.PreTrainedTokenizerFast, batch: int = 16
+) -> UNet2DConditionModel:
+    """Text to first frame: velocity prediction on cached latents, one caption in ten left out."""
+    torch.manual_seed(1)
+    unet = networks.first_frame_unet().to(shop.device)
+    scheduler = networks.video_scheduler()  # the same noise; it knows velocities
+    pool = data.LatentPool([shop.stills], shop.folder)
+    size = torch.tensor([[data.HEIGHT, data.WIDTH, 0, 0, data.HEIGHT, data.WIDTH]], device=shop.device)
+
+    def loss_at(rng: np.random.Generator) -> Tensor:
+        clean, texts = pool.draw(rng, batch)
+        texts = [words if rng.random() > 0.1 else "" for words in texts]
+        clean = clean[:, :, 0].to(shop.device)
+        noise = normal(rng, clean.shape).to(shop.device)
+        timestep = spread_timesteps(rng, batch).to(shop.device)
+        hidden, pooled = sdxl_text(encoders, tokenizer, texts, shop.device)
+        conditions = {"text_embeds": pooled, "time_ids": size.expand(batch, -1)}
+        noisy = scheduler.add_noise(clean, noise, timestep)
+        predicted = unet(noisy, timestep, hidden, added_cond_kwargs=conditions).sample
+        return F.mse_loss(predicted.float(), target(scheduler, clean, noise, timestep))
+
+    return train("first_frame", unet, loss_at, shop.budget.first_frame, shop.folder, precision=shop.precision)
+
+
+def sd_text(
+    encoder: nn.Module, tokenizer: text.PreTrainedTokenizerFast, texts: list[str], device: torch.device
+) -> Tensor:
+    """Prompt embeddings (b, l, d) as Stable Diffusion 1.x's pipeline computes them."""
+    with torch.no_grad():
+        return encoder(text.tokenize(tokenizer, texts).to(device)).last_hidden_state
+
+
+def train_video(
+    shop: Workshop,
+    encoders: text.TextEncoders,
+    tokenizer: text.PreTrainedTokenizerFast,
+    still: UNet2DConditionModel,
+) -> VideoUNet:
+    """The base video UNet, every weight trained: it starts from the first-frame UNet, inflated.
+
+    A step sees two windows of eight frames or one whole clip, so that both short reach and full length are learned at
+    the same cost.
+    """
+    torch.manual_seed(2)
+    flat = networks.video_unet()
+    networks.start_from_first_frame(flat, still)
+    unet = VideoUNet.inflate(flat).to(shop.device)
+    pool = data.LatentPool([shop.clips], shop.folder)
+
+    def loss_at(rng: np.random.Generator) -> Tensor:
+        count, frames = (2, 8) if rng.random() < 0.6 else (1, data.FRAMES)
+        return _clip_loss(unet, pool, encoders.first, tokenizer, rng, shop.device, count=count, frames=frames)
+
+    return train("video", unet, loss_at, shop.budget.video, shop.folder, precision=shop.precision)
+
+
+def train_pack(
+    shop: Workshop, encoder: nn.Module, tokenizer: text.PreTrainedTokenizerFast, unet: VideoUNet, action: str
+) -> VideoUNet:
+    """Stage 1 on an action's few clips: only the motion parameters of a copy of the base are trained."""
+    pool = data.LatentPool([shop.lessons(action)], shop.folder)
+    for name, parameter in unet.named_parameters():
+        parameter.requires_grad_(is_motion(name))
+
+    def loss_at(rng: np.random.Generator) -> Tensor:
+        return _clip_loss(unet, pool, encoder, tokenizer, rng, shop.device, count=1, frames=data.FRAMES)
+
+    return train(f"pack-{action}", unet, loss_at, shop.budget.pack, shop.folder, precision=shop.precision)
+
+
+def _clip_loss(
+    unet: VideoUNet,
+    pool: data.LatentPool,
+    encoder: nn.Module,
+    tokenizer: text.PreTrainedTokenizerFast,
+    rng: np.random.Generator,
+    device: torch.device,
+    *,
+    count: int,
+    frames: int,
+) -> Tensor:
+    clips, texts = pool.draw(rng, count)
+    start = int(rng.integers(clips.shape[2] - frames + 1))
+    clean = clips[:, :, start : start + frames].to(device)
+    texts = [words if rng.random() > 0.1 else "" for words in texts]
+    noise = correlate(normal(rng, clean.shape), 0.2).to(device)
+    timestep = spread_timesteps(rng, count).to(device)
+    return motion_loss(
+        unet, networks.video_scheduler(), clean, sd_text(encoder, tokenizer, texts, device), noise, timestep
+    )
+
+
+def normal(rng: np.random.Generator, shape: torch.Size) -> Tensor:
+    """Standard normal numbers, float32."""
+    return torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32))
+
+
+def spread_timesteps(rng: np.random.Generator, count: int) -> Tensor:
+    """`count` timesteps in 0..999, one in each equal part of the range: the loss of a batch varies less."""
+    return torch.from_numpy((rng.permutation(count) + rng.random(count)) / count * 1000).long()

@@ -1,0 +1,142 @@
+"""Train the miniature from nothing: `python -m huvidpo_core.miniature.train all --budget cpu`.
+
+Stages, in order: render, vae, latents, text, first-frame, video, packs, assemble. Each continues where it was stopped;
+`all` runs them one after the other. Work in progress lives in `--work`, outside the repository; `assemble` writes
+`assets/miniature` and `lora_weights/miniature` in half precision.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads are ten times slower on busy cores
+
+import torch  # noqa: E402
+
+from huvidpo_core.config import ASSETS, PACKS, ROOT  # noqa: E402
+from huvidpo_core.errors import UserError  # noqa: E402
+from huvidpo_core.miniature import data, networks, stages, text  # noqa: E402
+from huvidpo_core.miniature.assemble import assemble, save_pack  # noqa: E402
+from huvidpo_core.miniature.world import ACTIONS  # noqa: E402
+from huvidpo_core.models import VideoUNet  # noqa: E402
+from huvidpo_core.models.weights import model_hash  # noqa: E402
+
+log = logging.getLogger("miniature")
+
+STAGES = ("render", "vae", "latents", "text", "first-frame", "video", "packs", "assemble")
+
+
+class Trainer:
+    """Runs stages in a workshop; what an earlier stage made is read from its finished files."""
+
+    def __init__(self, shop: stages.Workshop, assets: Path, packs: Path) -> None:
+        self.shop = shop
+        self.assets_folder, self.packs_folder = assets, packs
+
+    def run(self, stage: str) -> None:
+        """Run one stage by name."""
+        getattr(self, f"stage_{stage.replace('-', '_')}")()
+
+    def stage_render(self) -> None:
+        for pool in self._pools():
+            data.render_pool(pool, self.shop.folder, self.shop.workers)
+
+    def stage_vae(self) -> None:
+        stages.train_vae(self.shop).half().save_pretrained(self.shop.folder / "vae")
+
+    def stage_latents(self) -> None:
+        vae = self._vae()
+        for pool in self._pools():
+            data.encode_pool(pool, vae, self.shop.folder, device=self.shop.device, precision=self.shop.precision)
+
+    def stage_text(self) -> None:
+        encoders, tokenizer = stages.train_text(self.shop)
+        tokenizer.save_pretrained(self.shop.folder / "tokenizer")
+        encoders.first.half().save_pretrained(self.shop.folder / "text_encoder")
+        encoders.second.half().save_pretrained(self.shop.folder / "text_encoder_2")
+
+    def stage_first_frame(self) -> None:
+        stages.train_first_frame(self.shop, *self._text()).half().save_pretrained(self.shop.folder / "first_frame_unet")
+
+    def stage_video(self) -> None:
+        still = networks.first_frame_unet().from_pretrained(self.shop.folder / "first_frame_unet", dtype=torch.float32)
+        stages.train_video(self.shop, *self._text(), still).half().save_pretrained(self.shop.folder / "video_unet")
+
+    def stage_packs(self) -> None:
+        encoders, tokenizer = self._text()
+        for action in ACTIONS:
+            unet = VideoUNet.from_pretrained(self.shop.folder / "video_unet", dtype=torch.float32)
+            base_hash = model_hash(unet)
+            stages.train_pack(self.shop, encoders.first, tokenizer, unet.to(self.shop.device), action)
+            budget = self.shop.budget
+            save_pack(unet, action, base_hash, budget.pack.steps, budget.pack_clips, self.packs_folder)
+
+    def stage_assemble(self) -> None:
+        assemble(self.shop.folder, self.assets_folder)
+
+    def _pools(self) -> list[data.Pool]:
+        return [self.shop.clips, self.shop.stills, *(self.shop.lessons(action) for action in ACTIONS)]
+
+    def _vae(self) -> data.AutoencoderKL:
+        vae = networks.PatchAutoencoderKL.from_pretrained(self.shop.folder / "vae", dtype=torch.float32)
+        return vae.to(self.shop.device).eval()
+
+    def _text(self) -> tuple[text.TextEncoders, text.PreTrainedTokenizerFast]:
+        folder = self.shop.folder
+        tokenizer = text.PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")
+        encoders = text.TextEncoders(tokenizer)
+        encoders.first = text.CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+        encoders.second = text.CLIPTextModelWithProjection.from_pretrained(
+            folder / "text_encoder_2", dtype=torch.float32
+        )
+        return encoders.to(self.shop.device).eval(), tokenizer
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Command line of the training."""
+    parser = argparse.ArgumentParser(prog="python -m huvidpo_core.miniature.train", description=__doc__)
+    parser.add_argument("stage", choices=("all", *STAGES))
+    parser.add_argument("--budget", choices=stages.BUDGETS, default="cpu")
+    parser.add_argument("--work", type=Path, default=ROOT.parent / "miniature-training", help="work in progress")
+    parser.add_argument("--assets", type=Path, default=ASSETS / "miniature", help="where `assemble` writes the models")
+    parser.add_argument("--packs", type=Path, default=PACKS / "miniature", help="where `packs` writes action packs")
+    parser.add_argument("--device", default="cpu", help="any torch device")
+    parser.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument("--steps", type=int, help="instead of the budget's, for one stage")
+    parser.add_argument("--threads", type=int, default=0, help="0: torch's own choice")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the stage or all of them; exit status 0, or 2 with a sentence on stderr."""
+    options = parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    budget = stages.BUDGETS[options.budget]
+    if options.steps:
+        field = {"packs": "pack"}.get(options.stage, options.stage.replace("-", "_"))
+        budget = replace(budget, **{field: replace(getattr(budget, field), steps=options.steps)})
+    shop = stages.Workshop(
+        folder=options.work,
+        budget=budget,
+        device=torch.device(options.device),
+        precision=getattr(torch, options.precision),
+        workers=os.cpu_count() or 1,
+    )
+    trainer = Trainer(shop, options.assets, options.packs)
+    try:
+        for stage in STAGES if options.stage == "all" else (options.stage,):
+            log.info("stage %s", stage)
+            trainer.run(stage)
+    except (UserError, FileNotFoundError) as error:
+        sys.stderr.write(f"{error} (were the stages before this one run?)\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

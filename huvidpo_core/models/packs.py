@@ -1,0 +1,217 @@
+"""Action packs: a motion, and tastes for it, as a folder that can be put into a loaded `VideoUNet` and taken out again.
+
+    lora_weights/<family>/<name>/
+        pack.json                    what it is (`ActionPack`)
+        motion.safetensors           stage 1: the parameters stage 1 trains, by their published names
+        preference.safetensors       stage 2, optional: a LoRA in diffusers' own format with its metadata
+        preference-NAME.safetensors  further ones beside it
+
+Loading is strict: what does not fit is a `UserError` that names file and tensor, and the network stays as it was.
+"""
+
+import json
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from huvidpo_core.config import build
+from huvidpo_core.errors import UserError
+from huvidpo_core.models import preference as lora
+from huvidpo_core.models.inflate import VideoUNet
+from huvidpo_core.models.weights import check_strictly, motion_parameters, read_weights, same_base, write_weights
+
+log = logging.getLogger(__name__)
+
+RECORD, MOTION = "pack.json", "motion.safetensors"
+DEFAULT = "preference"  # the name of the LoRA in preference.safetensors
+MAX_STRENGTH = 1.5
+
+
+@dataclass(frozen=True)
+class ActionPack:
+    """What pack.json says, and where it lies. All keys but `training` are required; no others are allowed."""
+
+    name: str  # the folder's name; that counts when a folder was copied under another name
+    title: str  # for people
+    action: str
+    prompt: str  # the template its clips were described with, "{}" for what varies
+    base: str  # the model below, for people
+    base_hash: str  # the model below, for the program: `weights.model_hash`
+    frames: int
+    fps: int
+    width: int  # of the training clips, pixels
+    height: int
+    licence: str
+    training: dict = field(default_factory=dict)  # how it was trained: anything JSON can hold
+    folder: Path | None = field(default=None, compare=False)  # None: not saved yet; never in the JSON
+
+    @classmethod
+    def load(cls, folder: Path) -> "ActionPack":
+        """Read a pack's record and look whether its motion file is whole; the tensors are read when it is applied.
+
+        Raises:
+            UserError: no such pack, a wrong, missing or unknown key, no motion file or a damaged one.
+        """
+        path = folder / RECORD
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"There is no action pack in {folder} (no {RECORD}).") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} is not valid JSON ({error}); mend it or remove the pack.") from error
+        if not isinstance(record, Mapping) or "folder" in record:
+            raise UserError(f"{path} is not the record of an action pack; mend it or remove the pack.")
+        pack = replace(build(cls, record, str(path)), name=folder.name, folder=folder)
+        for number in ("frames", "fps", "width", "height"):
+            if getattr(pack, number) < 1:
+                raise UserError(f"{path}: '{number}' is {getattr(pack, number)}, but must be at least 1.")
+        try:
+            with safe_open(folder / MOTION, framework="pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"{folder / MOTION} is missing or damaged ({error}); fetch or train the pack again."
+            ) from error
+        return pack
+
+    def save(self, folder: Path, motion: Mapping[str, Tensor], overwrite: bool = False) -> "ActionPack":
+        """Write the pack, whole or not at all; the returned pack knows its folder.
+
+        Args:
+            folder: `lora_weights/<family>/<name>`.
+            motion: the trained tensors by name, e.g. of `motion_parameters(unet)`.
+            overwrite: replace a pack that is there, with its preference LoRAs (they were trained on its motion).
+
+        Raises:
+            UserError: the folder is there already and `overwrite` is False.
+        """
+        if folder.exists() and not overwrite:
+            raise UserError(f"{folder} is there already; choose another name or remove it.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        record = {key: value for key, value in asdict(self).items() if key != "folder"} | {"name": folder.name}
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+            fresh, old = Path(scratch) / "new", Path(scratch) / "old"
+            write_weights(motion, fresh / MOTION, {"format": "pt"})
+            (fresh / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            if folder.exists():
+                folder.rename(old)
+            try:
+                fresh.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
+        return replace(self, name=folder.name, folder=folder)
+
+    @property
+    def preferences(self) -> tuple[str, ...]:
+        """Names of the preference LoRAs on disk now, "preference" (the unnamed one) first, then by the alphabet."""
+        unnamed = (DEFAULT,) if (self._folder / f"{DEFAULT}.safetensors").is_file() else ()
+        files = self._folder.glob(f"{DEFAULT}-*.safetensors")
+        return unnamed + tuple(sorted({path.stem.removeprefix(f"{DEFAULT}-") for path in files} - {DEFAULT}))
+
+    def preference_file(self, name: str = DEFAULT) -> Path:
+        """Where the preference LoRA of this name lies, or would lie."""
+        if not name or name != Path(name).name or name.startswith("."):
+            raise UserError(
+                f"{name!r} cannot be a file's name; choose letters, digits and dashes for a preference LoRA."
+            )
+        return self._folder / (f"{DEFAULT}.safetensors" if name == DEFAULT else f"{DEFAULT}-{name}.safetensors")
+
+    @property
+    def _folder(self) -> Path:
+        if self.folder is None:
+            raise UserError(f"The action pack {self.name} has not been saved yet.")
+        return self.folder
+
+
+def scan_packs(folder: Path) -> tuple[list[ActionPack], dict[str, str]]:
+    """The packs below a family's folder, by name, and for each broken one its name and what is wrong with it."""
+    packs, broken = [], {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_dir() and not path.name.startswith("."):
+            try:
+                packs.append(ActionPack.load(path))
+            except UserError as error:
+                broken[path.name] = str(error)
+    return packs, broken
+
+
+def list_packs(root: Path, family: str = "") -> list[ActionPack]:
+    """The usable packs in `root/family`; a broken one is skipped with a logged warning (`scan_packs` reports them)."""
+    packs, broken = scan_packs(root / family)
+    for problem in broken.values():
+        log.warning("skipped an action pack: %s", problem)
+    return packs
+
+
+def apply_pack(
+    unet: VideoUNet,
+    pack: ActionPack,
+    preference: str | None = None,
+    strength: float = 1.0,
+    preference_strength: float = 1.0,
+) -> None:
+    """Put a pack into a loaded network, in place of whichever was in it.
+
+    Args:
+        unet: inflated from the base that the pack was trained on.
+        pack: a saved pack.
+        preference: one of `pack.preferences`, or None for the motion alone.
+        strength: of the motion, 0 (the base's own) .. 1 (as trained) .. 1.5 (further along the same line).
+        preference_strength: scale of the LoRA, 0 .. 1.5.
+
+    Raises:
+        UserError: a strength out of range, a pack for another base, a preference that is not there, a damaged file, or
+            a tensor that is missing, extra or misshapen. The network is then what it was before.
+    """
+    for value in (strength, preference_strength):
+        if not 0 <= value <= MAX_STRENGTH:
+            raise UserError(f"A pack's strength is {value}; choose one from 0 to {MAX_STRENGTH}.")
+    if not same_base(pack.base_hash, unet):
+        raise UserError(
+            f"The action pack {pack.name} was made for another base model ({pack.base}); "
+            "load that model or train the pack anew."
+        )
+    parameters = motion_parameters(unet)
+    path = pack._folder / MOTION
+    motion = read_weights(path)
+    check_strictly(parameters, motion, path, "fetch or train the pack again.")
+    adapter = None
+    if preference is not None:
+        if preference not in pack.preferences:
+            there = ", ".join(pack.preferences) or "none"
+            raise UserError(f"The action pack {pack.name} has no preference LoRA {preference!r}; there is: {there}.")
+        adapter = lora.read(pack.preference_file(preference), unet)
+
+    if unet.base_motion is None:
+        unet.base_motion = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    _mix(parameters, unet.base_motion, motion, strength)
+    lora.detach(unet, DEFAULT)
+    if adapter is not None:
+        lora.attach(unet, adapter, DEFAULT, preference_strength)
+
+
+def remove_pack(unet: VideoUNet) -> None:
+    """The bare base model again, bit by bit; nothing happens when no pack is in."""
+    lora.detach(unet, DEFAULT)
+    if unet.base_motion is not None:
+        _mix(motion_parameters(unet), unet.base_motion, unet.base_motion, 1.0)
+        unet.base_motion = None
+
+
+@torch.no_grad()
+def _mix(to: Mapping[str, Tensor], base: Mapping[str, Tensor], motion: Mapping[str, Tensor], strength: float) -> None:
+    """to = base + strength * (motion - base), exactly one of the two at 0 and 1."""
+    for name, parameter in to.items():
+        if strength in (0, 1):
+            parameter.copy_((base, motion)[int(strength)][name])
+        else:
+            start, end = (tensors[name].to(parameter.device, torch.float32) for tensors in (base, motion))
+            parameter.copy_(start + strength * (end - start))  # torch.lerp is not meant for strength > 1

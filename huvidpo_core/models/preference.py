@@ -1,0 +1,110 @@
+"""Preference LoRAs in diffusers' own format: written so that a stock pipeline reads them too, read strictly.
+
+Names are `unet.<module>.lora_A.weight`; the LoraConfig travels as JSON in the file's metadata, for without it the
+scale (alpha / rank) would be lost.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from huvidpo_core.errors import UserError
+from huvidpo_core.models.weights import check_strictly, few, plain_name, read_weights, write_weights
+
+_PREFIX = "unet."
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA on the CPU: tensors `<module>.lora_A.weight` (r, c_in) and `<module>.lora_B.weight` (c_out, r)."""
+
+    tensors: Mapping[str, Tensor]
+    config: Mapping[str, Any]  # fields of a LoraConfig
+
+
+def save(unet: nn.Module, adapter_name: str, path: Path) -> None:
+    """Write an adapter of `unet` to `path` (.safetensors), whole or not at all."""
+    tensors = get_peft_model_state_dict(unet, adapter_name=adapter_name)
+    write(Adapter(tensors, unet.peft_config[adapter_name].to_dict()), path)
+
+
+def write(adapter: Adapter, path: Path) -> None:
+    """Write an adapter to `path` (.safetensors), whole or not at all."""
+    config = {f"{_PREFIX}{key}": sorted(v) if isinstance(v, set) else v for key, v in adapter.config.items()}
+    metadata = {"format": "pt", LORA_ADAPTER_METADATA_KEY: json.dumps(config, sort_keys=True)}
+    write_weights({f"{_PREFIX}{name}": tensor for name, tensor in adapter.tensors.items()}, path, metadata)
+
+
+def read(path: Path, unet: nn.Module) -> Adapter:
+    """Read a LoRA for `unet`, written by `save`, `unet.save_lora_adapter` or a pipeline's `save_lora_weights`.
+
+    Raises:
+        UserError: the file is missing, damaged or without metadata; a tensor has no module to belong to, no partner,
+            or the wrong shape.
+    """
+    tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in read_weights(path).items()}
+    with safe_open(path, framework="pt") as file:
+        metadata = (file.metadata() or {}).get(LORA_ADAPTER_METADATA_KEY)
+    try:
+        config = {key.removeprefix(_PREFIX): value for key, value in json.loads(metadata or "").items()}
+        LoraConfig(**config)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} does not say rank and alpha in its metadata; save it again with diffusers.") from error
+    check(tensors, unet, path)
+    return Adapter(tensors, config)
+
+
+def from_published(tensors: Mapping[str, Tensor], alpha: float | None = None) -> Adapter:
+    """The adapter of a published LoRA (`official.read_lora`), whose file does not say alpha: twice the rank there."""
+    rank = next(tensor.shape[0] for name, tensor in tensors.items() if name.endswith("lora_A.weight"))
+    targets = sorted({name.split(".lora_")[0] for name in tensors})
+    config = LoraConfig(r=rank, lora_alpha=2 * rank if alpha is None else alpha, target_modules=targets)
+    return Adapter(tensors, config.to_dict())
+
+
+def attach(unet: nn.Module, adapter: Adapter, name: str, strength: float = 1.0) -> None:
+    """Put the LoRA into the network, scaled by `strength`, and make it the only active one."""
+    unet.load_lora_adapter(dict(adapter.tensors), prefix=None, metadata=dict(adapter.config), adapter_name=name)
+    unet.set_adapters([name], [strength])
+    unet.train(unet.training)  # the new layers' dropout starts switched on, whatever mode the network is in
+
+
+def detach(unet: nn.Module, name: str) -> None:
+    """Take the LoRA of this name out; the last one leaves the network without a trace."""
+    adapters = getattr(unet, "peft_config", {})
+    if name in adapters:
+        if len(adapters) == 1:
+            unet.unload_lora()
+        else:
+            unet.delete_adapters(name)
+
+
+def check(tensors: Mapping[str, Tensor], unet: nn.Module, path: Path) -> None:
+    """Every tensor is one of a pair A, B that fits a weight of the network. Raises UserError."""
+    weights = {
+        plain_name(name).removesuffix(".weight"): tensor
+        for name, tensor in unet.state_dict().items()
+        if name.endswith(".weight") and ".lora_" not in name
+    }
+    advice = "choose a LoRA that was trained on this network."
+    ranks = {name.split(".lora_")[0]: tensor.shape[0] for name, tensor in tensors.items() if "lora_A" in name}
+    modules = {name.split(".lora_")[0] for name in tensors}
+    if not modules:
+        raise UserError(f"{path} has no tensors; {advice}")
+    if unknown := modules - weights.keys():
+        raise UserError(f"{path} has a LoRA for {few(unknown)}, which this network does not have; {advice}")
+    expected = {}
+    for module in modules:
+        out_channels, in_channels, *_ = weights[module].shape
+        rank = ranks.get(module, 1)
+        expected[f"{module}.lora_A.weight"] = weights[module].new_empty(rank, in_channels, device="meta")
+        expected[f"{module}.lora_B.weight"] = weights[module].new_empty(out_channels, rank, device="meta")
+    check_strictly(expected, tensors, path, advice)

@@ -1,0 +1,1 @@
+"""What people made and what they think of it."""

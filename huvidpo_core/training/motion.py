@@ -1,0 +1,48 @@
+"""Stage 1, few-shot motion learning: the noise-prediction loss on a clip whose first frame is given clean.
+
+method.md section 2; HuViDPO follows LAMP here. The prediction type is the scheduler's: for `epsilon` this is the
+published loss, for `v_prediction` the same with the velocity as target.
+"""
+
+import torch
+from diffusers import SchedulerMixin
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def motion_loss(
+    unet: torch.nn.Module, scheduler: SchedulerMixin, latents: Tensor, text: Tensor, noise: Tensor, timestep: Tensor
+) -> Tensor:
+    """Mean squared error of the prediction on frames 1.. of each clip.
+
+    Args:
+        latents: clean clips (b, c, f, h, w), f >= 2.
+        text: (b, l, d).
+        noise: (b, c, f, h, w), already correlated over frames if wanted; frame 0 of it is not used.
+        timestep: (b,), integers.
+
+    Returns:
+        The loss, a scalar.
+    """
+    error = prediction_error(unet, scheduler, latents, text, noise, timestep)
+    return error[:, 1:].mean()
+
+
+def prediction_error(
+    unet: torch.nn.Module, scheduler: SchedulerMixin, latents: Tensor, text: Tensor, noise: Tensor, timestep: Tensor
+) -> Tensor:
+    """Squared error per clip and frame (b, f), averaged over channels and positions; arguments as `motion_loss`."""
+    noisy = scheduler.add_noise(latents, noise, timestep)
+    noisy = torch.cat([latents[:, :, :1], noisy[:, :, 1:]], dim=2)
+    predicted = unet(noisy, timestep, text).sample
+    return F.mse_loss(predicted.float(), target(scheduler, latents, noise, timestep), reduction="none").mean((1, 3, 4))
+
+
+def target(scheduler: SchedulerMixin, latents: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+    """What the network should predict, by the scheduler's prediction type."""
+    kind = scheduler.config.prediction_type
+    if kind == "epsilon":
+        return noise
+    if kind == "v_prediction":
+        return scheduler.get_velocity(latents, noise, timestep)
+    raise ValueError(f"prediction type {kind!r} has no training target here")

@@ -1,0 +1,98 @@
+"""The whole page: header, what must be downloaded, the tabs."""
+
+import logging
+import threading
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from huvidpo_core.config import PACKS
+from huvidpo_core.engine import Engine
+from huvidpo_core.media import MAX_PIXELS
+from huvidpo_core.ui import words
+from huvidpo_core.ui.api import Api
+from huvidpo_core.ui.create import AT_ONCE, Create
+from huvidpo_core.ui.session import Sessions
+from huvidpo_core.ui.theme import STATIC, theme
+
+log = logging.getLogger(__name__)
+
+HOUR = 3600  # seconds
+
+
+class Consent:
+    """Whether the models may be fetched."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.given = False
+
+    def needed(self) -> bool:
+        """The person has still to agree."""
+        return not self.given and bool(self.engine.missing_downloads())
+
+    def give(self) -> None:
+        """The person agreed: fetch and load in the background."""
+        self.engine.allow_downloads()
+        self.given = True
+        threading.Thread(target=self._fetch, daemon=True, name="downloads").start()
+
+    def _fetch(self) -> None:
+        try:
+            self.engine.warm_up()
+        except Exception:
+            log.exception("fetching the models failed; it is tried again when they are needed")
+
+
+def build_app(engine: Engine) -> gr.Blocks:
+    """The app for an engine, not launched; launch it with `launch_options(engine)`."""
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Gradio opens pictures too: above twice this PIL refuses
+    sessions, consent = Sessions(), Consent(engine)
+    with gr.Blocks(title="HuViDPO Lab", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR)) as demo:
+        with gr.Row(elem_id="header"):
+            gr.HTML("<h1>HuViDPO Lab</h1><p>Describe it, draw it, set it in motion.</p>", elem_id="brand")
+            status = gr.HTML("", elem_id="status")
+        with gr.Column(visible=consent.needed(), elem_id="downloads") as panel:
+            listing = gr.HTML(words.downloads(engine.missing_downloads()))
+            agree = gr.Button("I agree, download", variant="primary", elem_id="agree")
+        with gr.Tabs(), gr.Tab("Create", id="create", elem_id="create") as tab:
+            create = Create(engine, sessions, consent.needed)
+        Api(engine).wire()
+
+        def head() -> list[Any]:
+            missing = words.downloads(engine.missing_downloads())
+            return [words.status(engine.status()), gr.Column(visible=consent.needed()), missing]
+
+        def agreed() -> list[Any]:
+            consent.give()
+            gr.Info("The download has started. You can press First frame now; it waits for the models.")
+            return head()
+
+        demo.load(head, None, [status, panel, listing], **AT_ONCE)
+        create.wire_reload(demo.load)
+        create.wire_reload(tab.select)
+        pressed = agree.click(agreed, None, [status, panel, listing], **AT_ONCE)
+        create.wire_reload(pressed.then)
+
+        def leave(request: gr.Request) -> None:
+            sessions.forget(request.session_hash)
+
+        demo.unload(leave)
+    return demo.queue(default_concurrency_limit=8, max_size=64)
+
+
+def launch_options(engine: Engine) -> dict[str, Any]:
+    """What `launch` must be given for this app: looks, keys, which files may be served, limits."""
+    return {
+        "theme": theme(),
+        "css_paths": [STATIC / "style.css"],
+        "head": f"<script>{(STATIC / 'page.js').read_text(encoding='utf-8')}</script>",
+        "favicon_path": STATIC / "icon.svg",
+        "allowed_paths": [str((engine.data / "clips").resolve())],
+        "blocked_paths": [str(PACKS), str((engine.data / "huvidpo.db").resolve())],
+        "max_file_size": "40mb",
+        "run_history": False,
+        "footer_links": ["api", "settings"],
+        "ssr_mode": False,
+    }

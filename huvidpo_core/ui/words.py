@@ -1,0 +1,189 @@
+"""What the app says: progress, recipes, clips and empty places as short HTML. Pure functions, no gradio.
+
+Everything that comes from a person or a file is escaped here.
+"""
+
+import base64
+import io
+import time
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from PIL import Image
+
+from huvidpo_core.config import Action, Download, Style
+from huvidpo_core.engine import Clip, Progress
+from huvidpo_core.recipe import Recipe
+
+EMPTY_STAGE = (
+    "Your clip will play here",
+    "Describe a scene, then press Animate. To change the picture first, press First frame.",
+)
+PICTURE_READY = ("Your first frame is ready", "Paint on it or crop it if you like, then press Animate.")
+ORIGINS = {"generated": "Drawn from your words", "edited": "Edited by you", "uploaded": "Your own picture"}
+SAMPLERS = {"fast": "Fast", "ddim": "DDIM, as published"}
+
+
+def origin_note(origin: str | None) -> str:
+    """The note on the picture in the editor."""
+    if origin is None:
+        return '<p class="hv-note">No picture yet</p>'
+    return f'<p class="hv-note hv-has"><i></i>{ORIGINS[origin]}</p>'
+
+
+def status(text: str) -> str:
+    """The engine's own line, in the header."""
+    return f'<p class="hv-status">{escape(text)}</p>'
+
+
+def time_left(seconds: float | None) -> str:
+    """Seconds as a person says them; nothing while unknown."""
+    if seconds is None:
+        return ""
+    if seconds < 1.5:
+        return "almost done"
+    if seconds < 90:
+        return f"about {round(seconds)} s left"
+    return f"about {round(seconds / 60)} min left"
+
+
+def progress_bar(progress: Progress) -> str:
+    """The bar of running work: stage, step and time left in words."""
+    share = round(100 * min(1, progress.step / max(1, progress.total)))
+    steps = f"step {progress.step} of {progress.total}" if progress.total > 1 else ""
+    detail = " · ".join(part for part in (steps, time_left(progress.seconds_left)) if part)
+    return _bar(progress.stage.capitalize(), detail, share)
+
+
+def waiting_bar() -> str:
+    """The bar between the press of a button and the first step."""
+    return _bar("Waiting for its turn", "", 0)
+
+
+def stopping_bar() -> str:
+    """The bar between Stop and the end of the running step."""
+    return _bar("Stopping after this step", "", 100)
+
+
+def _bar(stage: str, detail: str, share: int) -> str:
+    return (
+        '<div class="hv-bar" role="status"><div class="hv-bar-words">'
+        f"<span>{escape(stage)}</span><span>{escape(detail)}</span></div>"
+        f'<div class="hv-track" role="progressbar" aria-valuenow="{share}" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-label="{escape(stage)}"><i style="width:{share}%"></i></div></div>'
+    )
+
+
+def message(text: str, kind: str = "info") -> str:
+    """One sentence in place of the bar; `kind` is info or error."""
+    role = "alert" if kind == "error" else "status"
+    return f'<p class="hv-message hv-{kind}" role="{role}">{escape(text)}</p>' if text else ""
+
+
+def stage_empty(texts: tuple[str, str] = EMPTY_STAGE) -> str:
+    """The stage without a clip: says what to do next."""
+    title, hint = map(escape, texts)
+    return f'<div class="hv-stage hv-empty"><div><b>{title}</b><span>{hint}</span></div></div>'
+
+
+def stage_preview(pixels: np.ndarray | None) -> str:
+    """The stage during work: the intermediate picture (h, w, 3) or clip (f, h, w, 3)."""
+    inside = "" if pixels is None else f'<img src="{data_uri(pixels)}" alt="Preview of the work in progress">'
+    return f'<div class="hv-stage hv-working">{inside}<span class="hv-tag">Preview</span></div>'
+
+
+def stage_clip(clip: Clip) -> str:
+    """The stage with a finished clip, looping."""
+    return (
+        f'<div class="hv-stage"><video src="{url(clip.video)}" poster="{url(clip.picture)}" '
+        f'aria-label="{escape(clip.recipe.prompt, quote=True)}" autoplay loop muted playsinline controls></video></div>'
+    )
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """Pixels as a small WebP in a data address; clips are animated."""
+    frames = [Image.fromarray(frame) for frame in (pixels if pixels.ndim == 4 else pixels[None])]
+    buffer = io.BytesIO()
+    more = {"save_all": True, "append_images": frames[1:], "duration": 125, "loop": 0} if len(frames) > 1 else {}
+    frames[0].save(buffer, "WEBP", quality=70, method=0, **more)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def url(path: Path) -> str:
+    """Where the browser finds a file of the data folder; relative, so it holds behind a proxy too."""
+    return f"gradio_api/file={quote(path.resolve().as_posix())}"
+
+
+def recipe_words(clip: Clip, actions: Mapping[str, Action], styles: Mapping[str, Style]) -> str:
+    """A clip's recipe as a person reads it."""
+    recipe = clip.recipe
+    pack = f"motion “{recipe.pack or recipe.action}” at {recipe.strength:.0%}"
+    if recipe.pack == "":
+        pack = "no learnt motion"
+    facts = [
+        _title(actions, recipe.action),
+        _title(styles, recipe.style),
+        pack,
+        f"seed {recipe.seed}",
+        f"{recipe.steps} steps ({SAMPLERS.get(recipe.sampler, recipe.sampler)})",
+        f"guidance {recipe.guidance:g}",
+        f"{recipe.frames} frames",
+        f"first frame: {ORIGINS.get(recipe.origin, recipe.origin).lower()}",
+        f"made {_when(clip.created)} in {clip.seconds:.0f} s",
+    ]
+    chips = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
+    return f'<div class="hv-recipe"><p>{escape(recipe.prompt)}</p><ul>{chips}</ul></div>'
+
+
+def download_link(path: Path, recipe: Recipe, label: str, element_id: str) -> str:
+    """A link that saves a clip's file under a name made from its prompt."""
+    words = "".join(letter if letter.isalnum() else " " for letter in recipe.prompt.lower()).split()
+    name = f"{'-'.join(words[:6])[:60] or 'clip'}-{recipe.seed}{path.suffix}"
+    return (
+        f'<a class="hv-button" id="{element_id}" href="{url(path)}" download="{escape(name, quote=True)}">'
+        f"{escape(label)}</a>"
+    )
+
+
+def gallery(clips: Sequence[Clip], selected: str, limit: int) -> str:
+    """The clips as a grid of pictures that play when pointed at."""
+    if not clips:
+        return '<p class="hv-nothing">Nothing here yet. Every clip you make is kept in this gallery.</p>'
+    return f'<div class="hv-grid">{"".join(_card(clip, clip.id == selected) for clip in clips[:limit])}</div>'
+
+
+def _card(clip: Clip, selected: bool) -> str:
+    words = escape(clip.recipe.prompt, quote=True)
+    return (
+        f'<button type="button" class="hv-card" data-id="{clip.id}" aria-pressed="{str(selected).lower()}" '
+        f'title="{words}" aria-label="Show the clip: {words}"><img src="{url(clip.picture)}" alt="" loading="lazy">'
+        f'<video data-src="{url(clip.video)}" muted loop playsinline preload="none"></video>'
+        f"<span>{words}</span></button>"
+    )
+
+
+def downloads(items: Sequence[Download]) -> str:
+    """What the profile wants to fetch: what, how large, under which licence."""
+    rows = "".join(
+        f"<tr><td><b>{escape(item.name)}</b><br>{escape(item.what)}</td>"
+        f"<td>{item.gigabytes:g} GB</td><td>{escape(item.licence)}</td></tr>"
+        for item in items
+    )
+    total = sum(item.gigabytes for item in items)
+    return (
+        '<div class="hv-downloads"><h3>This app needs models that are not on this machine yet</h3>'
+        f"<p>They come from the Hugging Face Hub, {total:.1f} GB in all. Nothing is fetched before you agree.</p>"
+        f"<table><thead><tr><th>Model</th><th>Size</th><th>Licence</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _title(known: Mapping[str, Action | Style], name: str) -> str:
+    return known[name].title if name in known else name
+
+
+def _when(created: float) -> str:
+    moment = time.localtime(created)
+    return time.strftime("today %H:%M" if moment[:3] == time.localtime()[:3] else "%d %b %Y %H:%M", moment)

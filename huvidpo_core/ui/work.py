@@ -1,0 +1,129 @@
+"""The long handlers of the Create tab: draw, repaint, animate. Generators of what the page shows at each step.
+
+A handler leaves its last word in `session.outcome`; the page is put back in order after it by `Create.settle`, which
+runs whether the work succeeded, failed or was stopped.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from huvidpo_core.engine import Clip, Engine, Picture, Progress
+from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.recipe import Recipe
+from huvidpo_core.ui import words
+from huvidpo_core.ui.picture import EditorValue, marked, painted
+from huvidpo_core.ui.session import Session
+from huvidpo_core.ui.settings import Settings
+
+log = logging.getLogger(__name__)
+
+UNEXPECTED = "Something went wrong on our side and was written to the log. Try again; if it persists, restart the app."
+
+
+@dataclass
+class View:
+    """New values for the parts of the page that long work fills; a part that is not named stays as it is."""
+
+    bar: Any = field(default_factory=gr.skip)
+    stage: Any = field(default_factory=gr.skip)
+    editor: Any = field(default_factory=gr.skip)
+    note: Any = field(default_factory=gr.skip)
+    seed: Any = field(default_factory=gr.skip)
+    clip_id: Any = field(default_factory=gr.skip)
+
+    def values(self) -> list[Any]:
+        """In the order of the fields, as Gradio wants them."""
+        return [getattr(self, part.name) for part in fields(self)]
+
+
+@contextmanager
+def told(session: Session | None = None) -> Iterator[None]:
+    """Turn exceptions into sentences: a `gr.Error` for the corner of the page, and the session's outcome."""
+    session = session or Session()
+    try:
+        yield
+    except Stopped:
+        session.outcome = ("Stopped. Nothing was kept; press a button to start again.", "info")
+    except UserError as error:
+        session.outcome = (str(error), "error")
+        raise gr.Error(str(error), print_exception=False) from error
+    except Exception as error:
+        log.exception("unexpected")
+        session.outcome = (UNEXPECTED, "error")
+        raise gr.Error(UNEXPECTED, print_exception=False) from error
+
+
+class Work:
+    """Draw, repaint and animate for any session."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def draw(self, session: Session, settings: Settings) -> Iterator[View]:
+        """Draw the first frame into the editor."""
+        with told(session):
+            yield from self._draw(session, settings)
+
+    def repaint(self, session: Session, settings: Settings, value: EditorValue) -> Iterator[View]:
+        """Draw anew what the person's strokes cover."""
+        with told(session):
+            picture, mask = marked(value, self.engine.fit)
+            if picture is None:
+                raise UserError("There is no picture yet. Press First frame, or upload a picture.")
+            recipe = settings.recipe(settings.seed_for(session, picture_stays=False))
+            yield from self._picture(session, self.engine.repaint(recipe, picture, mask, session.stop))
+
+    def animate(self, session: Session, settings: Settings, value: EditorValue) -> Iterator[View]:
+        """Animate the edited picture; with an empty editor, draw the picture first."""
+        with told(session):
+            picture = painted(value, self.engine.fit)
+            if picture is None:
+                recipe = yield from self._draw(session, settings)
+                picture = session.picture
+            else:
+                recipe = settings.recipe(settings.seed_for(session, picture_stays=True))
+            recipe = settings.recipe(recipe.seed).with_(origin=session.origin_of(picture))
+            clip = yield from self._follow(self.engine.animate(recipe, picture, session.stop))
+            session.last_seed, session.animated = clip.recipe.seed, True
+            yield View(stage=words.stage_clip(clip), seed=clip.recipe.seed, clip_id=clip.id)
+
+    def _draw(self, session: Session, settings: Settings) -> Iterator[View]:
+        recipe = settings.recipe(settings.seed_for(session, picture_stays=False))
+        return (yield from self._picture(session, self.engine.first_frame(recipe, session.stop)))
+
+    def _picture(self, session: Session, items: Iterator[Progress | Picture]) -> Iterator[View]:
+        """Follow the making of a picture and put it into the editor; returns its recipe."""
+        picture = yield from self._follow(items)
+        recipe: Recipe = picture.recipe
+        session.put(picture.image, recipe.origin)
+        session.last_seed, session.animated = recipe.seed, False
+        yield View(
+            editor=editor_value(picture.image), note=words.origin_note(recipe.origin), seed=recipe.seed, clip_id=""
+        )
+        return recipe
+
+    def _follow(self, items: Iterator[Progress | Picture | Clip]) -> Iterator[View]:
+        """Show the progress of engine work; returns its last item. Leaving the page ends the work."""
+        shown = None
+        with closing(items):
+            for item in items:
+                if not isinstance(item, Progress):
+                    return item
+                view = View(bar=words.progress_bar(item))
+                if item.preview is not None and item.preview is not shown:
+                    shown, view.stage = item.preview, words.stage_preview(item.preview)
+                yield view
+        raise RuntimeError("the engine ended without a result")
+
+
+def editor_value(picture: np.ndarray) -> dict[str, Any]:
+    """A picture as the editor's value, with nothing painted on it."""
+    image = Image.fromarray(picture)
+    return {"background": image, "layers": [], "composite": image}

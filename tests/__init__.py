@@ -1,0 +1,1 @@
+"""Each test opens with the claim it proves."""

@@ -1,0 +1,177 @@
+"""An engine without models: the real one's signatures, pictures drawn with a few lines of numpy.
+
+It lets the whole app be pressed, stopped and reloaded in seconds. Its clips are real MP4s with real recipes.
+"""
+
+import hashlib
+import json
+import random
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from huvidpo_core import media
+from huvidpo_core.config import Download, load_actions, load_profile, load_styles
+from huvidpo_core.engine import Clip, PackChoice, Picture, Progress
+from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.recipe import Recipe
+
+DOWNLOAD = Download("someone/large-model", "draws the first frame", 6.9, "CreativeML Open RAIL++-M")
+
+
+class FakeEngine:
+    """Draws a sun over hills in colours taken from the prompt and the seed; the sun moves when animated."""
+
+    def __init__(self, data: Path, pause: float = 0.05, downloads: tuple[Download, ...] = ()) -> None:
+        self.profile = load_profile("miniature")
+        self.data = data
+        self.styles, self.actions = load_styles(), load_actions()
+        self.pause = pause
+        self.downloads, self.agreed = downloads, False
+        self.steps_done = 0  # of the last piece of long work
+        self.extra_packs: list[PackChoice] = []
+        self.crash: Exception | None = None
+        self._folder = data / "clips"
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def status(self) -> str:
+        return "Miniature on cpu, models loaded"
+
+    def missing_downloads(self) -> list[Download]:
+        return [] if self.agreed else list(self.downloads)
+
+    def allow_downloads(self) -> None:
+        self.agreed = True
+
+    def warm_up(self) -> None:
+        """Nothing to load."""
+
+    def packs(self, action: str) -> list[PackChoice]:
+        title = self.actions[action].title
+        own = [PackChoice(action, f"{title} (motion)"), PackChoice(f"{action}/liked", f"{title} + liked")]
+        return [*own, *self.extra_packs, PackChoice("", "None (base model)")]
+
+    def surprise(self, seed: int) -> Recipe:
+        draw = random.Random(seed)
+        action, style = draw.choice(list(self.actions)), draw.choice(list(self.styles))
+        return self.defaults().with_(prompt=draw.choice(self.actions[action].examples), action=action, style=style)
+
+    def defaults(self, sampler: str = "fast") -> Recipe:
+        action, style = next(iter(self.actions)), next(iter(self.styles))
+        return self._complete(Recipe(self.actions[action].examples[0], action, style, sampler=sampler))
+
+    def first_frame(self, recipe: Recipe, stop: threading.Event) -> Iterator[Progress | Picture]:
+        recipe = self._complete(recipe).with_(origin="generated")
+        image = self._draw(recipe, 0.0)
+        yield from self._work("drawing the first frame", 6, stop, lambda part: _noisy(image, 1 - part))
+        yield Picture(image, recipe)
+
+    def repaint(
+        self, recipe: Recipe, image: np.ndarray, mask: np.ndarray, stop: threading.Event
+    ) -> Iterator[Progress | Picture]:
+        if mask.shape != image.shape[:2] or not mask.any():
+            raise UserError("Nothing is marked. Brush over the part that should be drawn anew, then try again.")
+        recipe = self._complete(recipe).with_(origin="edited")
+        result = np.where(mask[..., None], np.uint8([240, 200, 60]), image)
+        yield from self._work("drawing the marked part", 4, stop, lambda part: result)
+        yield Picture(result, recipe)
+
+    def fit(self, image: np.ndarray) -> np.ndarray:
+        return media.fit(image, self.profile.video.width, self.profile.video.height)
+
+    def animate(self, recipe: Recipe, image: np.ndarray, stop: threading.Event) -> Iterator[Progress | Clip]:
+        recipe = self._complete(recipe)
+        image = self.fit(image)
+        recipe = recipe.with_(first_frame=hashlib.sha256(image.tobytes()).hexdigest())
+        shifts = 6 * np.arange(recipe.frames)
+        clip = np.stack([np.roll(image, shift, axis=1) for shift in shifts])
+        began = time.monotonic()
+        yield from self._work("animating", recipe.steps, stop, lambda part: clip[:, ::2, ::2])
+        yield self._keep(recipe, image, clip, time.monotonic() - began)
+
+    def gallery(self) -> list[Clip]:
+        clips = [self.clip(path.stem) for path in self._folder.glob("*.json")]
+        return sorted(clips, key=lambda clip: -clip.created)
+
+    def clip(self, clip_id: str) -> Clip:
+        path = self._folder / f"{clip_id}.json"
+        if not clip_id.isalnum() or not path.exists():
+            raise UserError("That clip is no longer there. Reload the page to see the present gallery.")
+        row = json.loads(path.read_text())
+        recipe = Recipe.from_dict(row["recipe"])
+        return Clip(
+            clip_id, recipe, path.with_suffix(".mp4"), path.with_suffix(".png"), row["created"], row["seconds"]
+        )
+
+    def delete(self, clip_id: str) -> None:
+        self.clip(clip_id)
+        for path in self._folder.glob(f"{clip_id}.*"):
+            path.unlink()
+
+    def gif(self, clip_id: str) -> Path:
+        path = self.clip(clip_id).video
+        frames, fps = media.read_video(path)
+        return media.write_gif(path.with_suffix(".gif"), frames, fps)
+
+    def open_recipe(self, video: Path) -> Picture:
+        values = media.read_recipe(video)
+        if values is None:
+            raise UserError("This video carries no recipe. Drop an MP4 that was made here, as it was downloaded.")
+        recipe = Recipe.from_dict(values).check(self.actions, self.styles)
+        return Picture(self.fit(media.read_video(video, max_frames=1).frames[0]), recipe)
+
+    def _complete(self, recipe: Recipe) -> Recipe:
+        recipe.check(self.actions, self.styles)
+        video = self.profile.video
+        return recipe.with_(
+            steps=recipe.steps or (video.steps if recipe.sampler == "fast" else video.ddim_steps),
+            guidance=video.guidance if recipe.guidance < 0 else recipe.guidance,
+            frames=recipe.frames or video.frames,
+            pack=recipe.action if recipe.pack is None else recipe.pack,
+            profile=self.profile.name,
+        )
+
+    def _work(self, stage: str, total: int, stop: threading.Event, preview) -> Iterator[Progress]:
+        if self.downloads and not self.agreed:
+            raise UserError("The models are not on this machine yet. Agree to the download first.")
+        self.steps_done = 0
+        for step in range(1, total + 1):
+            time.sleep(self.pause)
+            if stop.is_set():
+                raise Stopped
+            if self.crash:
+                raise self.crash
+            self.steps_done = step
+            yield Progress(stage, step, total, (total - step) * self.pause, preview(step / total))
+
+    def _keep(self, recipe: Recipe, image: np.ndarray, frames: np.ndarray, seconds: float) -> Clip:
+        path = self._folder / f"{uuid.uuid4().hex}.json"
+        media.write_png(path.with_suffix(".png"), image)
+        media.write_mp4(path.with_suffix(".mp4"), frames, self.profile.video.fps, recipe.to_dict())
+        path.write_text(json.dumps({"recipe": recipe.to_dict(), "created": time.time(), "seconds": seconds}))
+        return self.clip(path.stem)
+
+    def _draw(self, recipe: Recipe, turn: float) -> np.ndarray:
+        """A sun over hills; the colours come from prompt, style and seed."""
+        size = self.profile.video
+        key = f"{recipe.prompt}|{recipe.style}|{recipe.action}|{recipe.seed}"
+        draw = np.random.default_rng(list(hashlib.sha256(key.encode()).digest()))
+        y, x = np.mgrid[0 : size.height, 0 : size.width] / [[[size.height]], [[size.width]]]
+        top, bottom, hill, sun = draw.uniform(40, 245, (4, 1, 1, 3))
+        image = top + (bottom - top) * y[..., None]
+        centre = draw.uniform(0.25, 0.75), draw.uniform(0.2, 0.5)
+        round_sun = ((x - centre[0]) * 1.6) ** 2 + (y - centre[1]) ** 2 < 0.03
+        image = np.where(round_sun[..., None], sun, image)
+        for depth in range(3):
+            ridge = 0.55 + 0.14 * depth + 0.06 * np.sin(9 * x + 5 * draw.random()) + 0.03 * np.sin(23 * x + turn)
+            image = np.where((y > ridge)[..., None], hill * (0.9 - 0.22 * depth), image)
+        return image.clip(0, 255).astype(np.uint8)
+
+
+def _noisy(image: np.ndarray, share: float) -> np.ndarray:
+    noise = np.random.default_rng(0).integers(0, 255, image.shape)
+    return (image * (1 - share) + noise * share).astype(np.uint8)

@@ -1,0 +1,118 @@
+"""The endpoints, driven by gradio_client against the launched app."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from huvidpo_core.media import read_image, read_recipe, read_video
+from huvidpo_core.ui import build_app, launch_options
+
+
+@pytest.fixture
+def client(engine):
+    """A client of a launched app."""
+    app = build_app(engine)
+    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **launch_options(engine))
+    yield Client(url, verbose=False)
+    app.close()
+
+
+def test_only_the_endpoints_are_public(client):
+    """The API lists the three endpoints with typed parameters and a description, and none of the page's own events."""
+    info = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(info) == {"/first_frame", "/animate", "/generate"}
+    names = [parameter["parameter_name"] for parameter in info["/generate"]["parameters"]]
+    assert names == [
+        "prompt", "action", "style", "seed", "steps", "guidance", "sampler", "pack", "strength", "frames"
+    ]  # fmt: skip
+    types = {p["parameter_name"]: p["python_type"]["type"] for p in info["/animate"]["parameters"]}
+    assert (types["seed"], types["prompt"], types["guidance"]) == ("int", "str", "float")
+
+
+def test_first_frame_then_animate(client, engine):
+    """/first_frame gives a picture of the model's size; /animate turns it into an MP4 that carries its recipe."""
+    picture = client.predict("a red horse", "cartoon", "horse_run", 5, 0, api_name="/first_frame")
+    assert read_image(picture).shape == (160, 256, 3)
+    video, recipe = client.predict(
+        handle_file(picture), "a red horse", "horse_run", "cartoon", seed=5, frames=6, api_name="/animate"
+    )
+    assert read_video(video).frames.shape == (6, 160, 256, 3)
+    assert read_recipe(video) == recipe
+    assert recipe["pack"] == "horse_run"
+    assert (recipe["origin"], recipe["strength"]) == ("uploaded", 1.0)
+
+
+def test_generate(client, engine):
+    """/generate needs a prompt and no more; the clip joins the gallery."""
+    video, recipe = client.predict("a red horse", api_name="/generate")
+    assert read_recipe(video) == recipe
+    assert recipe["seed"] == 0
+    assert [clip.recipe.to_dict() for clip in engine.gallery()] == [json.loads(json.dumps(recipe))]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"prompt": " "}, "prompt is empty"),
+        ({"prompt": "x" * 10_000}, "10,000 characters"),
+        ({"action": "moonwalk"}, "no action 'moonwalk'"),
+        ({"style": "cubism"}, "no style 'cubism'"),
+        ({"steps": -1}, "number of steps is -1"),
+        ({"sampler": "magic"}, "no sampler 'magic'"),
+        ({"seed": -5}, "seed is -5"),
+    ],
+)
+def test_bad_values_are_sentences(client, engine, change, sentence):
+    """A wrong value comes back as a sentence, and nothing is left behind."""
+    with pytest.raises(AppError, match=sentence):
+        client.predict(**{"prompt": "a horse", **change}, api_name="/generate")
+    assert engine.gallery() == []
+
+
+def test_bad_pictures_are_sentences(client, tmp_path):
+    """No picture, a 1x1 picture and a 20,000x20,000 picture are each refused with a sentence."""
+    text, dot, bomb = tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"
+    text.write_text("hello")
+    Image.new("RGB", (1, 1)).save(dot)
+    Image.new("1", (20_000, 20_000)).save(bomb)
+    for path, sentence in ((text, "not a picture"), (dot, "too small"), (bomb, "too large")):
+        with pytest.raises(AppError, match=sentence):
+            client.predict(handle_file(str(path)), "a horse", api_name="/animate")
+
+
+def test_cancel_stops_the_work(client, engine):
+    """A cancelled call ends at the next step and leaves no clip; the next call gets through."""
+    engine.pause = 0.2
+    job = client.submit("a red horse", steps=100, api_name="/generate")
+    while engine.steps_done < 2:
+        threading.Event().wait(0.02)
+    job.cancel()
+    engine.pause = 0.001
+    assert client.predict("a blue horse", api_name="/generate")[1]["prompt"] == "a blue horse"
+    assert [clip.recipe.prompt for clip in engine.gallery()] == ["a blue horse"]
+
+
+def test_files_outside_the_clips_are_not_served(client, engine):
+    """The app serves the clips' files and neither the database's folder nor the system's files."""
+    import httpx
+
+    client.predict("a red horse", api_name="/generate")
+    secret = engine.data / "secret.txt"
+    secret.write_text("no")
+    get = lambda path: httpx.get(f"{client.src}gradio_api/file={path}").status_code  # noqa: E731
+    assert get(engine.gallery()[0].video) == 200
+    assert get(secret) == 403
+    assert get("/etc/passwd") == 403
+
+
+def test_pictures_are_exact(client, engine):
+    """The endpoint's picture is the engine's, pixel by pixel."""
+    path = client.predict("a red horse", "cartoon", "horse_run", 5, 0, api_name="/first_frame")
+    recipe = engine.defaults().with_(prompt="a red horse", style="cartoon", action="horse_run", seed=5)
+    *_, picture = engine.first_frame(recipe, threading.Event())
+    assert np.array_equal(read_image(path), picture.image)

@@ -1,0 +1,158 @@
+"""The long handlers, called as functions with the fake engine."""
+
+import threading
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from huvidpo_core.errors import Stopped
+from huvidpo_core.ui import words
+from huvidpo_core.ui.clips import Clips
+from huvidpo_core.ui.session import Session, Sessions
+from huvidpo_core.ui.settings import Settings, controls_of
+from huvidpo_core.ui.work import UNEXPECTED, Work, editor_value
+
+
+@pytest.fixture
+def settings(engine):
+    values = controls_of(engine.defaults().with_(prompt="a red horse", seed=7), engine)
+    return Settings(**values)
+
+
+def last(views, part):
+    """The last new value of a part of the page."""
+    return [value for view in views if not isinstance(value := getattr(view, part), dict) or part == "editor"][-1]
+
+
+def test_draw_fills_the_editor(engine, settings):
+    """First frame shows progress at every step, fills the editor and tells the seed."""
+    session = Session()
+    views = list(Work(engine).draw(session, settings))
+    assert sum("hv-bar" in str(view.bar) for view in views) == 6
+    assert "data:image/webp" in views[0].stage
+    assert views[-1].seed == 7
+    assert np.array_equal(np.asarray(views[-1].editor["background"]), session.picture)
+    assert words.ORIGINS["generated"] in views[-1].note
+
+
+def test_animate_in_one_go(engine, settings):
+    """Animate with an empty editor draws the picture first; the clip keeps its seed and joins the gallery."""
+    session = Session()
+    views = list(Work(engine).animate(session, settings, None))
+    [clip] = engine.gallery()
+    assert views[-1].clip_id == clip.id
+    assert clip.recipe.seed == 7
+    assert clip.recipe.origin == "generated"
+
+
+@pytest.mark.parametrize("touch", [False, True])
+def test_origin_is_told_by_the_pixels(engine, settings, touch):
+    """An unchanged picture stays 'generated'; one changed pixel makes it 'edited'."""
+    session = Session()
+    list(Work(engine).draw(session, settings))
+    picture = session.picture.copy()
+    picture[3, 4] ^= 255 * touch
+    list(Work(engine).animate(session, settings, editor_value(picture)))
+    assert engine.gallery()[0].recipe.origin == ("edited" if touch else "generated")
+
+
+def test_seeds(settings):
+    """New seeds come when asked for: for a new picture or a second clip of one, not for its first."""
+    session, fresh = Session(), settings._replace(fresh=True)
+    assert fresh.seed_for(session, picture_stays=True) == 7
+    session.last_seed, session.animated = 7, True
+    assert fresh.seed_for(session, picture_stays=True) != 7
+    assert settings.seed_for(session, picture_stays=False) == 7
+    assert settings._replace(seed=None).seed_for(session, picture_stays=True) >= 0
+
+
+def test_stop(engine, settings):
+    """A set flag ends the work at the next step with a friendly word and without an error."""
+    session = Session()
+    work = Work(engine).animate(session, settings, None)
+    next(work)
+    session.stop.set()
+    list(work)
+    assert engine.steps_done == 1
+    assert session.outcome[0].startswith("Stopped")
+    assert engine.gallery() == []
+
+
+def test_leaving_the_page_ends_the_work(engine, settings):
+    """Closing the handler, as Gradio does on reload, closes the engine's generator too."""
+    work = Work(engine).draw(Session(), settings)
+    next(work)
+    work.close()
+    assert engine.steps_done == 1
+
+
+def test_forgetting_a_session_stops_it():
+    """A closed page's stop flag is set, and its picture is gone."""
+    sessions = Sessions()
+    session = sessions.of("a")
+    session.put(np.zeros((2, 2, 3), np.uint8), "generated")
+    sessions.forget("a")
+    assert session.stop.is_set()
+    assert sessions.of("a").picture is None
+
+
+def test_bad_input_is_a_sentence(engine, settings):
+    """A UserError reaches the person word by word."""
+    session = Session()
+    with pytest.raises(gr.Error, match="The prompt is empty"):
+        list(Work(engine).draw(session, settings._replace(prompt="  ")))
+    assert session.outcome == (session.outcome[0], "error")
+    assert "prompt is empty" in session.outcome[0]
+
+
+def test_surprises_are_logged_not_shown(engine, settings, caplog):
+    """An unexpected exception is one calm sentence for the person and a traceback in the log."""
+    engine.crash = RuntimeError("tensor 7 is on fire")
+    with pytest.raises(gr.Error) as caught:
+        list(Work(engine).draw(Session(), settings))
+    assert UNEXPECTED in str(caught.value)
+    assert "tensor 7 is on fire" in caplog.text
+
+
+def test_repaint_needs_a_picture_and_a_mark(engine, settings):
+    """Without a picture, and without strokes, repainting says what to do."""
+    work = Work(engine)
+    with pytest.raises(gr.Error, match="no picture"):
+        list(work.repaint(Session(), settings, None))
+    with pytest.raises(gr.Error, match="Nothing is marked"):
+        list(work.repaint(Session(), settings, editor_value(np.zeros((160, 256, 3), np.uint8))))
+
+
+def test_use_these_settings_restores_everything(engine, settings):
+    """A clip's settings, restored, ask for exactly its recipe, on exactly its first frame."""
+    session = Session()
+    chosen = settings._replace(strength=0.4, steps=5, frames=9, pack="waterfall/liked")
+    list(Work(engine).animate(session, chosen, None))
+    [clip] = engine.gallery()
+    restored = Clips(engine).use(session, clip.id)
+    values = [value.value if isinstance(value, gr.components.Component) else value for value in restored]
+    again = Settings(*values[: len(Settings._fields)])
+    wanted = clip.recipe.with_(first_frame="", profile="", version="")
+    assert again.recipe(int(again.seed)) == wanted
+    *_, repeated = engine.animate(again.recipe(again.seed), np.asarray(values[-2]["background"]), threading.Event())
+    assert repeated.recipe.first_frame == clip.recipe.first_frame
+
+
+def test_a_pack_that_is_gone_gives_way(engine):
+    """The menu falls back to the action's own pack and says so when the wanted one is not on disk."""
+    menu, missing = Clips(engine).pack_menu("rain", "rain/deleted")
+    assert missing
+    assert menu.value == "rain"
+
+
+def test_new_action_swaps_an_untouched_example(engine):
+    """Choosing an action replaces another action's example, never the person's own words."""
+    clips = Clips(engine)
+    assert clips.new_action("rain", engine.actions["smile"].examples[0])[2] == engine.actions["rain"].examples[0]
+    assert isinstance(clips.new_action("rain", "my own words")[2], dict)
+
+
+def test_stopped_is_not_an_error():
+    """`Stopped` stays outside the errors a person is shown."""
+    assert not issubclass(Stopped, gr.Error)
