@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning th
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from huvidpo_core import media
-from huvidpo_core.config import PACKS, ROOT, load_profile, profile_names
+from huvidpo_core.config import PACKS, ROOT, load_actions, profile_names
 from huvidpo_core.engine import Clip, Engine, Picture, Progress, choose_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.recipe import SAMPLERS, Recipe
@@ -48,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
     official.add_argument("--lora", type=Path, help="a HuViDPO LoRA (.pth)")
     official.add_argument("--action", required=True)
     official.add_argument("--family", default="sd1")
-    official.add_argument("--output", type=Path, default=PACKS)
-    official.set_defaults(run=None)
+    official.add_argument("--output", type=Path, help="the pack's folder; lora_weights/FAMILY/ACTION if not given")
+    official.set_defaults(run=import_official)
     return top
 
 
@@ -59,7 +59,7 @@ def generate(options: argparse.Namespace) -> None:
         raise UserError(f"--steps is {options.steps}; at least one denoising step is needed.")
     if options.guidance is not None and options.guidance < 0:
         raise UserError(f"--guidance is {options.guidance}; it must be 0 or more.")
-    profile = load_profile(options.profile) if options.profile else choose_profile(None)
+    profile = choose_profile(options.profile)
     output = options.output
     if output.suffix.lower() != ".mp4":
         raise UserError(f"--output is {output}; its name must end in .mp4.")
@@ -91,6 +91,19 @@ def generate(options: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
         sys.stdout.write(f"{output}\n")
+
+
+def import_official(options: argparse.Namespace) -> None:
+    """Turn a published checkpoint into an action pack and say where it is."""
+    from huvidpo_core.models.imports import import_official as convert
+
+    if options.action not in (actions := load_actions()):
+        raise UserError(f"There is no action '{options.action}'. Choose one of: {', '.join(actions)}.")
+    destination = options.output or PACKS / options.family / options.action
+    pack = convert(
+        options.unet, destination, action=options.action, lora_file=options.lora, title=actions[options.action].title
+    )
+    sys.stdout.write(f"{pack.folder}\n")
 
 
 def follow(work: Iterator) -> Picture | Clip:

@@ -147,11 +147,15 @@ class Engine:
 
     # First frames
 
-    def first_frame(self, recipe: Recipe, stop: threading.Event) -> Iterator[Progress | Picture]:
-        """Draw the first frame; the last item is the Picture. Raises UserError, Stopped."""
+    def first_frame(self, recipe: Recipe, stop: threading.Event, *, steps: int = 0) -> Iterator[Progress | Picture]:
+        """Draw the first frame; the last item is the Picture. `steps` 0: the profile's. Raises UserError, Stopped."""
+        if not 0 <= steps <= 200:
+            raise UserError(
+                f"The number of steps is {steps}; it must lie between 1 and 200, or 0 for the usual number."
+            )
         recipe = self._complete(recipe).with_(origin="generated")
         yield from self._paint(recipe, stop, lambda models, text, style, on_step: models.painter.draw(
-            text, style.negative_prompt, recipe.seed, on_step))  # fmt: skip
+            text, style.negative_prompt, recipe.seed, on_step, steps=steps))  # fmt: skip
 
     def repaint(
         self, recipe: Recipe, image: np.ndarray, mask: np.ndarray, stop: threading.Event

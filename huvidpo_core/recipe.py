@@ -51,7 +51,7 @@ class Recipe:
         _within("seed", self.seed, 0, 2**32 - 1)
         _within("number of steps", self.steps, 0, 200)
         _within("guidance", self.guidance, -1, 30)
-        _within("strength", self.strength, 0, 2)
+        _within("strength", self.strength, 0, 1.5)
         if self.frames:
             _within("number of frames", self.frames, 2, 64)
         return self

@@ -158,5 +158,3 @@ def make_profile(folder: Path) -> Profile:
             guidance=2.0,
         ),
     )
-
-

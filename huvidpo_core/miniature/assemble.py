@@ -13,7 +13,6 @@ from huvidpo_core.models import VideoUNet, motion_parameters
 from huvidpo_core.models.packs import ActionPack
 
 
-
 def assemble(work: Path, assets: Path) -> None:
     """Write `first_frame/` (an SDXL pipeline without its VAE) and `video/` (Stable Diffusion 1.x, inflated, with the VAE).
 

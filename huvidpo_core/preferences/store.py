@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Float, String, Text, create_engine, event, select
+from sqlalchemy.engine import Engine as Database
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from huvidpo_core.errors import UserError
 
@@ -48,9 +50,9 @@ class Store:
         self.clips_folder = folder / "clips"
         try:
             self.clips_folder.mkdir(parents=True, exist_ok=True)
-            self._database = create_engine(f"sqlite:///{folder / 'huvidpo.db'}")
+            self._database = create_engine(f"sqlite:///{folder / 'huvidpo.db'}", connect_args={"timeout": 30})
             event.listen(self._database, "connect", _durable)
-            Base.metadata.create_all(self._database)
+            _create_tables(self._database)
         except (OSError, DatabaseError) as error:
             raise UserError(
                 f"The data folder {folder} cannot be used ({_reason(error)}). Choose another with --data, or mend it."
@@ -103,6 +105,15 @@ class Store:
         self._database.dispose()
 
 
+def _create_tables(database: Database) -> None:
+    """What `create_all` does, but safe when several processes open a new folder at the same moment."""
+    with database.begin() as connection:
+        for table in Base.metadata.sorted_tables:
+            connection.execute(CreateTable(table, if_not_exists=True))
+            for index in table.indexes:
+                connection.execute(CreateIndex(index, if_not_exists=True))
+
+
 def _durable(connection: object, _: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
@@ -117,5 +128,3 @@ def _stored(row: ClipRow) -> StoredClip:
 
 def _reason(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-
-

@@ -11,7 +11,7 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.media import read_image
 from huvidpo_core.ui import words
 from huvidpo_core.ui.clips import PAGE, Clips
-from huvidpo_core.ui.parts import Frame, Result, Scene, frame_column, result_column, scene_column
+from huvidpo_core.ui.parts import Controls, bar_part, frame_part, motion_part, result_part, scene_part
 from huvidpo_core.ui.picture import EditorValue, painted
 from huvidpo_core.ui.session import Sessions
 from huvidpo_core.ui.settings import Settings
@@ -34,10 +34,11 @@ class Create:
         self.clip_id, self.limit = gr.State(""), gr.State(PAGE)
         with gr.Row(elem_classes="hv-columns"):
             with gr.Column(elem_classes="hv-left"):
-                self.scene: Scene = scene_column(engine)
-                self.frame: Frame = frame_column(engine)
+                self.scene, self.frame, self.motion = scene_part(engine), frame_part(engine), motion_part(engine)
+                self.bar = bar_part()
             with gr.Column(elem_classes="hv-right"):
-                self.result: Result = result_column()
+                self.result = result_part()
+        self.controls = Controls.gather(self.scene, self.motion)
         self._wire_scene()
         self._wire_work()
         self._wire_clips()
@@ -48,6 +49,7 @@ class Create:
         """A button was pressed: clear the stop flag, show the bar and Stop, hold the other buttons."""
         session = self.sessions.of(request.session_hash)
         session.stop.clear()
+        session.busy = True
         session.outcome = (UNREAD, "error")  # stands only if the work cannot even begin
         return [words.waiting_bar(), *self._buttons(busy=True)]
 
@@ -59,6 +61,7 @@ class Create:
     def settle(self, clip_id: str, request: gr.Request) -> list[Any]:
         """Work has ended, however it did: its last word, the buttons, what stands on the stage."""
         session = self.sessions.of(request.session_hash)
+        session.busy = False
         stage, *_ = self.clips.show(session, clip_id)
         return [words.message(*session.outcome), *self._buttons(busy=False), stage]
 
@@ -88,11 +91,12 @@ class Create:
             return gr.skip(), gr.skip()
         return seed, False
 
-    def reload(self, action: str, pack: str | None, clip_id: str, limit: int) -> list[Any]:
+    def reload(self, action: str, pack: str | None, clip_id: str, limit: int, request: gr.Request) -> list[Any]:
         """What may have changed behind the page's back: motions on disk, clips, the buttons."""
-        bar = words.message(NEED_MODELS) if self.blocked() else ""
+        busy = self.sessions.of(request.session_hash).busy
+        bar = gr.skip() if busy else words.message(NEED_MODELS if self.blocked() else "")
         return [
-            self.clips.pack_menu(action, pack)[0], *self.clips.gallery(clip_id, limit), bar, *self._buttons(busy=False)
+            self.clips.pack_menu(action, pack)[0], *self.clips.gallery(clip_id, limit), bar, *self._buttons(busy)
         ]  # fmt: skip
 
     def _buttons(self, busy: bool) -> list[Any]:
@@ -108,16 +112,16 @@ class Create:
 
     @property
     def _button_parts(self) -> list[Any]:
-        return [self.frame.repaint, self.frame.draw, self.frame.animate, self.frame.stop]
+        return [self.frame.repaint, self.bar.draw, self.bar.animate, self.bar.stop]
 
     def wire_reload(self, trigger: Callable[..., Dependency]) -> None:
         """Run `reload` on an event of the page."""
-        inputs = [self.scene.controls.action, self.scene.controls.pack, self.clip_id, self.limit]
-        outputs = [self.scene.controls.pack, self.result.gallery, self.result.more, self.frame.bar, *self._button_parts]
+        inputs = [self.controls.action, self.controls.pack, self.clip_id, self.limit]
+        outputs = [self.controls.pack, self.result.gallery, self.result.more, self.bar.bar, *self._button_parts]
         trigger(self.reload, inputs, outputs, **AT_ONCE)
 
     def _wire_scene(self) -> None:
-        scene, controls = self.scene, self.scene.controls
+        scene, controls = self.scene, self.controls
         scene.examples.click(lambda sample: sample[0], scene.examples, controls.prompt, **AT_ONCE)
         controls.action.input(
             self.clips.new_action, [controls.action, controls.prompt],
@@ -127,29 +131,29 @@ class Create:
             self.clips.surprise, None,
             [controls.prompt, controls.action, controls.style, controls.pack, scene.examples], **AT_ONCE,
         )  # fmt: skip
-        scene.refresh.click(
+        self.motion.refresh.click(
             lambda action, pack: self.clips.pack_menu(action, pack)[0], [controls.action, controls.pack],
             controls.pack, **AT_ONCE,
         )  # fmt: skip
-        scene.reuse.click(self.reuse, None, [controls.seed, controls.fresh], **AT_ONCE)
+        self.motion.reuse.click(self.reuse, None, [controls.seed, controls.fresh], **AT_ONCE)
         controls.seed.input(lambda: False, None, controls.fresh, **AT_ONCE)
         controls.sampler.input(
             lambda sampler: self.engine.defaults(sampler).steps, controls.sampler, controls.steps, **AT_ONCE
         )
 
     def _wire_work(self) -> None:
-        frame, settings = self.frame, self.scene.controls.all()
-        self._long(frame.draw, self.work.draw, settings)
+        frame, settings = self.frame, self.controls.all()
+        self._long(self.bar.draw, self.work.draw, settings)
         self._long(frame.repaint, self.work.repaint, [*settings, frame.editor])
-        self._long(frame.animate, self.work.animate, [*settings, frame.editor])
-        frame.stop.click(self.halt, None, frame.bar, **AT_ONCE)
+        self._long(self.bar.animate, self.work.animate, [*settings, frame.editor])
+        self.bar.stop.click(self.halt, None, self.bar.bar, **AT_ONCE)
         frame.editor.input(self.edited, frame.editor, frame.note, trigger_mode="always_last", **PRIVATE)
         frame.editor.clear(lambda: words.origin_note(None), None, frame.note, **AT_ONCE)
         frame.upload.upload(self.uploaded, frame.upload, [frame.editor, frame.note], **PRIVATE)
 
     def _long(self, button: gr.Button, handler: Callable[..., Iterator[View]], inputs: list[Any]) -> None:
-        frame, result = self.frame, self.result
-        outputs = [frame.bar, result.stage, frame.editor, frame.note, self.scene.controls.seed, self.clip_id]
+        frame, result, bar = self.frame, self.result, self.bar.bar
+        outputs = [bar, result.stage, frame.editor, frame.note, self.controls.seed, self.clip_id]
 
         def run(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
             session = self.sessions.of(request.session_hash)
@@ -158,13 +162,13 @@ class Create:
             for view in handler(session, Settings(*values[:count]), *values[count:]):
                 yield view.values()
 
-        pressed = button.click(self.begin, None, [frame.bar, *self._button_parts], **AT_ONCE)
+        pressed = button.click(self.begin, None, [bar, *self._button_parts], **AT_ONCE)
         done = pressed.then(run, inputs, outputs, **GPU)
         for ended in (done.success, done.failure):  # `then` does not follow a failed generator in Gradio 6.31
-            ended(self.settle, self.clip_id, [frame.bar, *self._button_parts, result.stage], **AT_ONCE)
+            ended(self.settle, self.clip_id, [bar, *self._button_parts, result.stage], **AT_ONCE)
 
     def _wire_clips(self) -> None:
-        result, scene = self.result, self.scene
+        result = self.result
         shown = [result.stage, result.details, result.recipe, result.links, result.confirm]
         changed = self.clip_id.change(self.on_session(self.clips.show), self.clip_id, shown, **AT_ONCE)
         grid = [self.clips.gallery, [self.clip_id, self.limit], [result.gallery, result.more]]
@@ -177,7 +181,7 @@ class Create:
         result.delete.click(lambda: gr.Row(visible=True), None, result.confirm, **AT_ONCE)
         result.confirm_no.click(lambda: gr.Row(visible=False), None, result.confirm, **AT_ONCE)
         result.confirm_yes.click(guarded(self.clips.delete), self.clip_id, self.clip_id, **PRIVATE)
-        restored = [*scene.controls.all(), scene.examples, self.frame.editor, self.frame.note]
+        restored = [*self.controls.all(), self.scene.examples, self.frame.editor, self.frame.note]
         result.use.click(self.on_session(self.clips.use), self.clip_id, restored, **PRIVATE)
         opened = result.dropped.upload(self.on_session(self.clips.open), result.dropped, restored, **PRIVATE)
         for ended in (opened.success, opened.failure):

@@ -32,6 +32,12 @@ class Controls:
     guidance: gr.Slider
     frames: gr.Slider
 
+    @classmethod
+    def gather(cls, *parts: Any) -> "Controls":
+        """From the parts of the column that hold them."""
+        found = {name: component for part in parts for name, component in vars(part).items()}
+        return cls(**{name: found[name] for name in Settings._fields})
+
     def all(self) -> list[Any]:
         """As a list of inputs or outputs."""
         return [getattr(self, part.name) for part in fields(self)]
@@ -42,23 +48,45 @@ assert tuple(field.name for field in fields(Controls)) == Settings._fields
 
 @dataclass(frozen=True)
 class Scene:
-    """Left column, above the picture."""
+    """Left column: what is to be seen."""
 
-    controls: Controls
+    prompt: gr.Textbox
+    action: gr.Radio
+    style: gr.Radio
     examples: gr.Dataset
     surprise: gr.Button
-    refresh: gr.Button
-    reuse: gr.Button
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Left column: the first frame, and the buttons that start and stop work."""
+    """Left column: the first frame."""
 
     editor: gr.ImageEditor
     note: gr.HTML
     upload: gr.UploadButton
     repaint: gr.Button
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Left column: how it moves, and what few people change."""
+
+    pack: gr.Dropdown
+    strength: gr.Slider
+    seed: gr.Number
+    fresh: gr.Checkbox
+    sampler: gr.Radio
+    steps: gr.Slider
+    guidance: gr.Slider
+    frames: gr.Slider
+    refresh: gr.Button
+    reuse: gr.Button
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Left column: progress and the buttons that start and stop work; always in sight."""
+
     bar: gr.HTML
     draw: gr.Button
     animate: gr.Button
@@ -85,7 +113,7 @@ class Result:
     dropped: gr.File
 
 
-def scene_column(engine: Engine) -> Scene:
+def scene_part(engine: Engine) -> Scene:
     """The scene in words, and how it moves."""
     own = engine.defaults()
     first = next(iter(engine.actions))
@@ -108,7 +136,32 @@ def scene_column(engine: Engine) -> Scene:
         [(style.title, name) for name, style in engine.styles.items()], value=own.style, label="Style",
         elem_id="style", elem_classes="hv-pills",
     )  # fmt: skip
-    choices = engine.packs(first)
+    return Scene(prompt, action, style, examples, surprise)
+
+
+def frame_part(engine: Engine) -> Frame:
+    """The first frame in its editor."""
+    size = engine.profile.video
+    with gr.Column(elem_classes="hv-frame"):
+        with gr.Row(elem_classes="hv-head"):
+            gr.HTML("<h2>First frame</h2>", min_width=120)
+            note = gr.HTML(words.origin_note(None), elem_id="note", min_width=120)
+        editor = gr.ImageEditor(
+            type="pil", format="png", image_mode="RGBA", sources=(), transforms=("crop",), layers=False, buttons=[],
+            canvas_size=(size.width, size.height), brush=gr.Brush(default_size=size.width // 24, colors=COLOURS),
+            eraser=gr.Eraser(default_size=size.width // 16), show_label=False, height=350, elem_id="editor",
+        )  # fmt: skip
+        with gr.Row(elem_classes="hv-tools"):
+            upload = gr.UploadButton("Upload a picture", file_types=["image"], size="sm", elem_id="upload")
+            repaint = gr.Button("Redraw what I brushed", size="sm", elem_id="repaint")
+        gr.Markdown(PICTURE_HINT, elem_classes="hv-hint")
+    return Frame(editor, note, upload, repaint)
+
+
+def motion_part(engine: Engine) -> Motion:
+    """The learnt motion, and the settings folded away."""
+    own = engine.defaults()
+    choices = engine.packs(own.action)
     with gr.Row(elem_classes="hv-line hv-motion"):
         pack = gr.Dropdown(
             [(choice.title, choice.id) for choice in choices], value=choices[0].id, label="Learnt motion",
@@ -134,36 +187,21 @@ def scene_column(engine: Engine) -> Scene:
         )  # fmt: skip
         frames = gr.Slider(2, 32, own.frames, step=1, label="Frames", info=f"{engine.profile.video.fps} play in a "
                            "second", elem_id="frames")  # fmt: skip
-    controls = Controls(prompt, action, style, pack, strength, seed, fresh, sampler, steps, guidance, frames)
-    return Scene(controls, examples, surprise, refresh, reuse)
+    return Motion(pack, strength, seed, fresh, sampler, steps, guidance, frames, refresh, reuse)
 
 
-def frame_column(engine: Engine) -> Frame:
-    """The first frame, and below it the bar of buttons that stays in sight."""
-    size = engine.profile.video
-    with gr.Column(elem_classes="hv-frame"):
-        with gr.Row(elem_classes="hv-head"):
-            gr.HTML("<h2>First frame</h2>", min_width=120)
-            note = gr.HTML(words.origin_note(None), elem_id="note", min_width=120)
-        editor = gr.ImageEditor(
-            type="pil", format="png", image_mode="RGBA", sources=(), transforms=("crop",), layers=False, buttons=[],
-            canvas_size=(size.width, size.height), brush=gr.Brush(default_size=size.width // 24, colors=COLOURS),
-            eraser=gr.Eraser(default_size=size.width // 16), show_label=False, height=350, elem_id="editor",
-        )  # fmt: skip
-        with gr.Row(elem_classes="hv-tools"):
-            upload = gr.UploadButton("Upload a picture", file_types=["image"], size="sm", elem_id="upload")
-            repaint = gr.Button("Redraw what I brushed", size="sm", elem_id="repaint")
-        gr.Markdown(PICTURE_HINT, elem_classes="hv-hint")
+def bar_part() -> Bar:
+    """Progress and the buttons."""
     with gr.Column(elem_id="actionbar"):
         bar = gr.HTML("", elem_id="bar")
         with gr.Row():
             draw = gr.Button("First frame", elem_id="draw", scale=2, min_width=110)
             animate = gr.Button("Animate", variant="primary", elem_id="animate", scale=3, min_width=120)
             stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=3, min_width=120, visible=False)
-    return Frame(editor, note, upload, repaint, bar, draw, animate, stop)
+    return Bar(bar, draw, animate, stop)
 
 
-def result_column() -> Result:
+def result_part() -> Result:
     """The clip and the gallery."""
     stage = gr.HTML(words.stage_empty(), elem_id="stage")
     with gr.Column(visible=False, elem_id="details") as details:

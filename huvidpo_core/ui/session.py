@@ -18,6 +18,7 @@ class Session:
     origin: str = "generated"  # of `picture`
     last_seed: int | None = None  # of the last picture or clip
     animated: bool = False  # whether a clip was made with `last_seed`
+    busy: bool = False  # work is waiting or running
     outcome: tuple[str, str] = ("", "info")  # sentence and kind that the last piece of work leaves behind
 
     def put(self, picture: np.ndarray | None, origin: str) -> None:

@@ -89,10 +89,10 @@ def stage_empty(texts: tuple[str, str] = EMPTY_STAGE) -> str:
     return f'<div class="hv-stage hv-empty"><div><b>{title}</b><span>{hint}</span></div></div>'
 
 
-def stage_preview(pixels: np.ndarray | None) -> str:
+def stage_preview(pixels: np.ndarray) -> str:
     """The stage during work: the intermediate picture (h, w, 3) or clip (f, h, w, 3)."""
-    inside = "" if pixels is None else f'<img src="{data_uri(pixels)}" alt="Preview of the work in progress">'
-    return f'<div class="hv-stage hv-working">{inside}<span class="hv-tag">Preview</span></div>'
+    image = f'<img decoding="sync" src="{data_uri(pixels)}" alt="Preview of the work in progress">'
+    return f'<div class="hv-stage hv-working">{image}<span class="hv-tag">Preview</span></div>'
 
 
 def stage_clip(clip: Clip) -> str:

@@ -103,9 +103,7 @@ class FakeEngine:
             raise UserError("That clip is no longer there. Reload the page to see the present gallery.")
         row = json.loads(path.read_text())
         recipe = Recipe.from_dict(row["recipe"])
-        return Clip(
-            clip_id, recipe, path.with_suffix(".mp4"), path.with_suffix(".png"), row["created"], row["seconds"]
-        )
+        return Clip(clip_id, recipe, path.with_suffix(".mp4"), path.with_suffix(".png"), row["created"], row["seconds"])
 
     def delete(self, clip_id: str) -> None:
         self.clip(clip_id)

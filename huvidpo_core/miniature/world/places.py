@@ -70,8 +70,11 @@ def _hills(*tops: tuple[float, float]) -> Shape:
 
 
 def _cloud(x: float, y: float, r: float) -> Shape:
-    return [*ellipse(x, y, r * 1.9, r * 0.62), *ellipse(x - r * 0.7, y - r * 0.35, r * 0.75),
-        *ellipse(x + r * 0.4, y - r * 0.6, r)]
+    return [
+        *ellipse(x, y, r * 1.9, r * 0.62),
+        *ellipse(x - r * 0.7, y - r * 0.35, r * 0.75),
+        *ellipse(x + r * 0.4, y - r * 0.6, r),
+    ]
 
 
 def _mountains(c: Canvas, tone: Tone, time: str) -> None:
@@ -80,11 +83,24 @@ def _mountains(c: Canvas, tone: Tone, time: str) -> None:
     for x, top, half in ((0.24, 0.16, 0.46), (1.36, 0.24, 0.42)):
         slope = 0.68 / half
         c.paint(rock, polygon((x - half, top + 0.68), (x, top), (x + half, top + 0.68)))
-        c.paint(dark(rock, 0.22), polygon((x, top), (x + half, top + 0.68), (x + 0.06, top + 0.68),
-            (x - 0.04, top + 0.3)), ink=False)
+        c.paint(
+            dark(rock, 0.22),
+            polygon((x, top), (x + half, top + 0.68), (x + 0.06, top + 0.68), (x - 0.04, top + 0.3)),
+            ink=False,
+        )
         d = 0.26 / slope
-        c.paint(snow, polygon((x, top), (x + d, top + 0.26), (x + d * 0.5, top + 0.2), (x + 0.02, top + 0.29),
-            (x - d * 0.45, top + 0.19), (x - d, top + 0.26)), ink=False)
+        c.paint(
+            snow,
+            polygon(
+                (x, top),
+                (x + d, top + 0.26),
+                (x + d * 0.5, top + 0.2),
+                (x + 0.02, top + 0.29),
+                (x - d * 0.45, top + 0.19),
+                (x - d, top + 0.26),
+            ),
+            ink=False,
+        )
     c.paint(tone((92, 160, 92)), _hills((-0.1, 0.68), (0.4, 0.78), (0.9, 0.74), (1.7, 0.66)))
     c.paint(tone((122, 188, 96)), _hills((-0.1, 0.86), (0.5, 0.8), (1.2, 0.82), (1.7, 0.88)))
 
@@ -98,8 +114,11 @@ def _city(c: Canvas, tone: Tone, time: str) -> None:
         c.paint(near, polygon((x, top), (x + w, top), (x + w, 0.85), (x, 0.85)))
         for row in np.arange(top + 0.07, 0.72, 0.135):
             for column in np.arange(x + 0.035, x + w - 0.06, 0.098):
-                c.paint(lit, polygon((column, row), (column + 0.055, row), (column + 0.055, row + 0.075),
-                    (column, row + 0.075)), ink=False)
+                c.paint(
+                    lit,
+                    polygon((column, row), (column + 0.055, row), (column + 0.055, row + 0.075), (column, row + 0.075)),
+                    ink=False,
+                )
     c.paint(tone((168, 168, 184)), polygon((-0.1, 0.78), (1.7, 0.78), (1.7, 1.1), (-0.1, 1.1)))
     c.paint(tone((98, 98, 118)), polygon((-0.1, 0.84), (1.7, 0.84), (1.7, 1.1), (-0.1, 1.1)))
     for x in (0.06, 0.46, 0.86, 1.26):
@@ -116,8 +135,15 @@ def _beach(c: Canvas, tone: Tone, time: str) -> None:
     leaf = tone((40, 160, 84))
     for a, shade in ((-2.9, 0.2), (-0.3, 0.2), (2.5, 0.0), (0.6, 0.0), (-1.2, 0.1), (-2.1, 0.1)):
         dx, dy = np.cos(a) * 0.22, np.sin(a) * 0.17
-        c.paint(dark(leaf, shade), blob((0.25, 0.27), (0.25 + dx * 0.5 + dy * 0.2, 0.25 + dy * 0.6 - 0.055),
-            (0.25 + dx, 0.29 + dy + 0.02), (0.25 + dx * 0.5, 0.31 + dy * 0.5)))
+        c.paint(
+            dark(leaf, shade),
+            blob(
+                (0.25, 0.27),
+                (0.25 + dx * 0.5 + dy * 0.2, 0.25 + dy * 0.6 - 0.055),
+                (0.25 + dx, 0.29 + dy + 0.02),
+                (0.25 + dx * 0.5, 0.31 + dy * 0.5),
+            ),
+        )
 
 
 def _forest(c: Canvas, tone: Tone, time: str) -> None:
@@ -126,8 +152,10 @@ def _forest(c: Canvas, tone: Tone, time: str) -> None:
     for x, top, half in ((0.36, 0.2, 0.17), (1.3, 0.22, 0.17), (0.1, 0.02, 0.24), (1.54, 0.0, 0.24)):
         c.paint(tone((96, 66, 46)), polygon((x - 0.035, 0.6), (x + 0.035, 0.6), (x + 0.045, 0.86), (x - 0.045, 0.86)))
         for k in (2, 1, 0):
-            c.paint(tone(mix((26, 110, 62), (70, 168, 84), k * 0.25 if top > 0.1 else k * 0.15)),
-                _tier(x, top + k * 0.19, half * (0.62 + k * 0.19), 0.29))
+            c.paint(
+                tone(mix((26, 110, 62), (70, 168, 84), k * 0.25 if top > 0.1 else k * 0.15)),
+                _tier(x, top + k * 0.19, half * (0.62 + k * 0.19), 0.29),
+            )
     c.paint(tone((84, 128, 62)), _hills((-0.1, 0.85), (0.5, 0.88), (1.1, 0.88), (1.7, 0.84)), ink=False)
 
 
@@ -136,18 +164,34 @@ def _pine(x: float, top: float, half: float, height: float) -> Shape:
 
 
 def _tier(x: float, top: float, half: float, height: float) -> Shape:
-    return polygon((x, top), (x + half, top + height), (x + half * 0.3, top + height - 0.03),
-        (x - half * 0.3, top + height - 0.03), (x - half, top + height))
+    return polygon(
+        (x, top),
+        (x + half, top + height),
+        (x + half * 0.3, top + height - 0.03),
+        (x - half * 0.3, top + height - 0.03),
+        (x - half, top + height),
+    )
 
 
 def _desert(c: Canvas, tone: Tone, time: str) -> None:
     mesa = tone((214, 112, 70))
     for x, w, top in ((0.34, 0.27, 0.38), (1.28, 0.2, 0.46)):
         c.paint(mesa, polygon((x - w, 0.8), (x - w * 0.75, top), (x + w * 0.75, top), (x + w, 0.8)))
-        c.paint(dark(mesa, 0.18), polygon((x + w * 0.15, top), (x + w * 0.75, top), (x + w, 0.8), (x + w * 0.3, 0.8)),
-            ink=False)
-        c.paint(light(mesa, 0.25), polygon((x - w * 0.8, top + 0.07), (x + w * 0.8, top + 0.07),
-            (x + w * 0.84, top + 0.115), (x - w * 0.84, top + 0.115)), ink=False)
+        c.paint(
+            dark(mesa, 0.18),
+            polygon((x + w * 0.15, top), (x + w * 0.75, top), (x + w, 0.8), (x + w * 0.3, 0.8)),
+            ink=False,
+        )
+        c.paint(
+            light(mesa, 0.25),
+            polygon(
+                (x - w * 0.8, top + 0.07),
+                (x + w * 0.8, top + 0.07),
+                (x + w * 0.84, top + 0.115),
+                (x - w * 0.84, top + 0.115),
+            ),
+            ink=False,
+        )
     c.paint(tone((240, 170, 92)), _hills((-0.1, 0.62), (0.4, 0.72), (1.0, 0.66), (1.7, 0.72)))
     c.paint(tone((250, 192, 110)), _hills((-0.1, 0.84), (0.5, 0.76), (1.1, 0.82), (1.7, 0.74)))
     green = tone((60, 140, 84))
@@ -168,8 +212,9 @@ def _snow(c: Canvas, tone: Tone, time: str) -> None:
     c.paint(white, _hills((-0.1, 0.72), (0.6, 0.76), (1.0, 0.72), (1.7, 0.68)))
     for x, top in ((0.16, 0.18), (1.46, 0.26)):
         _snowy_fir(c, tone, white, x, top, 0.19, 0.66 if x < 1 else 0.58)
-    c.paint(mix(white, tone((196, 208, 240)), 0.5), _hills((-0.1, 0.9), (0.5, 0.86), (1.1, 0.9), (1.7, 0.84)),
-        ink=False)
+    c.paint(
+        mix(white, tone((196, 208, 240)), 0.5), _hills((-0.1, 0.9), (0.5, 0.86), (1.1, 0.9), (1.7, 0.84)), ink=False
+    )
 
 
 def _snowy_fir(c: Canvas, tone: Tone, white: Color, x: float, top: float, half: float, height: float) -> None:
@@ -177,8 +222,17 @@ def _snowy_fir(c: Canvas, tone: Tone, white: Color, x: float, top: float, half: 
     for k in (2, 1, 0):
         y, w = top + k * height * 0.26, half * (0.6 + 0.2 * k)
         c.paint(tone((56, 124, 132)), _tier(x, y, w, height * 0.38))
-        c.paint(white, polygon((x, y), (x + w * 0.66, y + height * 0.25), (x + w * 0.2, y + height * 0.19),
-            (x - w * 0.2, y + height * 0.26), (x - w * 0.66, y + height * 0.23)), ink=False)
+        c.paint(
+            white,
+            polygon(
+                (x, y),
+                (x + w * 0.66, y + height * 0.25),
+                (x + w * 0.2, y + height * 0.19),
+                (x - w * 0.2, y + height * 0.26),
+                (x - w * 0.66, y + height * 0.23),
+            ),
+            ink=False,
+        )
 
 
 def _meadow(c: Canvas, tone: Tone, time: str) -> None:
@@ -190,10 +244,15 @@ def _meadow(c: Canvas, tone: Tone, time: str) -> None:
     c.paint(leaf, ellipse(1.44, 0.42, 0.13), ellipse(1.36, 0.48, 0.1), ellipse(1.53, 0.48, 0.1))
     c.paint(tone((146, 218, 84)), _hills((-0.1, 0.72), (0.5, 0.77), (1.1, 0.7), (1.7, 0.76)))
     c.paint(tone((112, 196, 70)), _hills((-0.1, 0.84), (0.5, 0.88), (1.1, 0.86), (1.7, 0.84)), ink=False)
-    for x, y, color in ((0.1, 0.8, (255, 110, 130)), (0.3, 0.93, (255, 250, 250)), (1.3, 0.93, (255, 110, 130)),
-        (1.5, 0.82, (255, 250, 250))):
-        petals = [ellipse(x + 0.036 * np.cos(a), y + 0.036 * np.sin(a),
-            0.03) for a in np.arange(5) * 2 * np.pi / 5 - 1.57]
+    for x, y, color in (
+        (0.1, 0.8, (255, 110, 130)),
+        (0.3, 0.93, (255, 250, 250)),
+        (1.3, 0.93, (255, 110, 130)),
+        (1.5, 0.82, (255, 250, 250)),
+    ):
+        petals = [
+            ellipse(x + 0.036 * np.cos(a), y + 0.036 * np.sin(a), 0.03) for a in np.arange(5) * 2 * np.pi / 5 - 1.57
+        ]
         c.paint(tone((60, 140, 60)), limb([(x, y), (x, y + 0.12)], 0.025), ink=False)
         c.paint(tone(color), *petals)
         c.paint(tone((255, 206, 60)), ellipse(x, y, 0.024), ink=False)
@@ -205,8 +264,12 @@ def _moon(c: Canvas, tone: Tone, time: str) -> None:
     earth = (58, 140, 226) if time == "day" else (44, 104, 186)
     c.paint((170, 200, 255), ellipse(1.32, 0.2, 0.165), alpha=60)
     c.paint(earth, ellipse(1.32, 0.2, 0.13))
-    c.paint((86, 190, 110), blob((1.24, 0.14), (1.32, 0.11), (1.36, 0.17), (1.3, 0.22), (1.27, 0.2)),
-        blob((1.34, 0.24), (1.41, 0.2), (1.42, 0.25), (1.36, 0.3)), ink=False)
+    c.paint(
+        (86, 190, 110),
+        blob((1.24, 0.14), (1.32, 0.11), (1.36, 0.17), (1.3, 0.22), (1.27, 0.2)),
+        blob((1.34, 0.24), (1.41, 0.2), (1.42, 0.25), (1.36, 0.3)),
+        ink=False,
+    )
     ground = tone((196, 192, 206))
     c.paint(dark(ground, 0.2), _hills((-0.1, 0.6), (0.3, 0.5), (0.7, 0.7), (1.2, 0.6), (1.7, 0.68)))
     c.paint(ground, _hills((-0.1, 0.74), (0.5, 0.7), (1.1, 0.74), (1.7, 0.7)))

@@ -94,8 +94,10 @@ def _draw(canvas: Canvas, scene: Scene, ink: float) -> None:
     elif STYLE[scene.style].cells:
         rim, rim_color = 0.026, INK
     else:
-        rim, rim_color = 0.0 if ink else 0.009, (112, 118,
-            150) if scene.color == "white" else dark(PAINT[scene.color], 0.45)
+        rim, rim_color = (
+            0.0 if ink else 0.009,
+            (112, 118, 150) if scene.color == "white" else dark(PAINT[scene.color], 0.45),
+        )
     canvas.draw(ink=ink, ink_color=INK, rim=rim, rim_color=rim_color)
 
 

@@ -62,8 +62,14 @@ def thumbs(height: int, width: int, beat: int) -> np.ndarray:
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / height
     lumps = np.sin(x * 17 + 2 * np.sin(y * 9 + 0.35 * beat)) * np.sin(y * 19 + 2 * np.sin(x * 11 + 1 + 0.3 * beat))
     prints = np.zeros_like(x)
-    for px, py, turn in ((0.2, 0.25, 0.4), (0.62, 0.6, 1.2), (0.98, 0.3, 2.2), (1.38, 0.68, 0.8), (0.3, 0.84, 2.8),
-        (0.95, 0.86, 0.2)):
+    for px, py, turn in (
+        (0.2, 0.25, 0.4),
+        (0.62, 0.6, 1.2),
+        (0.98, 0.3, 2.2),
+        (1.38, 0.68, 0.8),
+        (0.3, 0.84, 2.8),
+        (0.95, 0.86, 0.2),
+    ):
         dx, dy = x - px, y - py
         u, v = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
         prints += np.exp(-(u**2 / 0.014 + v**2 / 0.006)) * np.sin(np.hypot(u, v * 1.5) * 95)

@@ -1,0 +1,204 @@
+"""The engine over folders in the hub's layout (tiny, random weights): prompt to MP4, gallery, recipes, mistakes."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from huvidpo_core import media
+from huvidpo_core.engine import Clip, Engine, Picture, Progress
+from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.models.weights import model_hash, motion_parameters
+from huvidpo_core.recipe import Recipe
+from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_profile
+
+RECIPE = Recipe(prompt="a red horse runs", action="horse_run", style="cartoon", seed=3)
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory):
+    return make_profile(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def engine(profile, tmp_path_factory):
+    return Engine(profile, tmp_path_factory.mktemp("data"), device="cpu", packs=tmp_path_factory.mktemp("packs"))
+
+
+def finish(work):
+    """All items of a piece of work, and its result."""
+    items = list(work)
+    return items[:-1], items[-1]
+
+
+def animate(engine: Engine, recipe: Recipe = RECIPE, image: np.ndarray | None = None) -> Clip:
+    image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8) if image is None else image
+    return finish(engine.animate(recipe, image, threading.Event()))[1]
+
+
+def frames_of(clip: Clip) -> np.ndarray:
+    return media.read_video(clip.video).frames
+
+
+def test_first_frame_reports_every_step_and_ends_with_a_picture(engine):
+    """Progress counts 1..n of n, with previews; the picture has the video's size; the same seed gives it again."""
+    progress, picture = finish(engine.first_frame(RECIPE, threading.Event()))
+    steps = [item for item in progress if item.stage == "drawing the first frame"]
+    assert [item.step for item in steps] == [1, 2] and all(item.total == 2 for item in steps)
+    assert all(item.preview.dtype == np.uint8 and item.preview.shape[-1] == 3 for item in steps)
+    assert isinstance(picture, Picture) and picture.image.shape == (HEIGHT, WIDTH, 3)
+    assert picture.recipe.origin == "generated"
+    _, again = finish(engine.first_frame(RECIPE, threading.Event()))
+    assert np.array_equal(again.image, picture.image)
+    _, other = finish(engine.first_frame(RECIPE.with_(seed=4), threading.Event()))
+    assert not np.array_equal(other.image, picture.image)
+
+
+def test_the_dpo_unet_draws_the_first_frame(engine, profile, tmp_path):
+    """Without the separate UNet folder the same seed gives another picture: the folder's UNet is the one in use."""
+    import dataclasses
+
+    plain = dataclasses.replace(profile, first_frame=dataclasses.replace(profile.first_frame, unet=None))
+    other = Engine(plain, tmp_path, device="cpu")
+    _, with_dpo = finish(engine.first_frame(RECIPE, threading.Event()))
+    _, without = finish(other.first_frame(RECIPE, threading.Event()))
+    assert not np.array_equal(with_dpo.image, without.image)
+
+
+def test_animate_makes_a_playable_clip_with_its_recipe(engine):
+    """Size, frame count and rate are the profile's; the MP4 and the row carry one and the same complete recipe."""
+    progress, clip = finish(engine.animate(RECIPE, np.full((300, 200, 3), 60, np.uint8), threading.Event()))
+    steps = [item for item in progress if item.stage == "animating"]
+    assert [item.step for item in steps] == [1, 2, 3]
+    assert all(item.preview.shape[0] == FRAMES for item in steps)
+    video = media.read_video(clip.video)
+    assert video.frames.shape == (FRAMES, HEIGHT, WIDTH, 3) and round(video.fps) == 8
+    assert Recipe.from_dict(media.read_recipe(clip.video)) == clip.recipe == engine.clip(clip.id).recipe
+    assert clip.recipe.steps == 3 and clip.recipe.guidance == 2.0 and clip.recipe.profile == "tiny"
+    assert media.read_image(clip.picture).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_recipe_gives_its_clip_again(engine):
+    """The seed fixes the clip to the last bit; another seed gives another one."""
+    first, again, other = animate(engine), animate(engine), animate(engine, RECIPE.with_(seed=9))
+    assert np.array_equal(frames_of(first), frames_of(again))
+    assert not np.array_equal(frames_of(first), frames_of(other))
+
+
+def test_the_gallery_survives_a_restart(engine, profile):
+    """A new engine on the same folder lists the same clips, newest first; a deleted one stays away with its files."""
+    old, new = animate(engine), animate(engine)
+    reopened = Engine(profile, engine.data, device="cpu")
+    assert [clip.id for clip in reopened.gallery()][:2] == [new.id, old.id]
+    reopened.delete(old.id)
+    assert old.id not in [clip.id for clip in engine.gallery()]
+    assert not old.video.exists() and not old.picture.exists()
+    with pytest.raises(UserError, match="no longer there"):
+        engine.clip(old.id)
+
+
+def test_a_dropped_mp4_gives_back_recipe_and_first_frame(engine, profile, tmp_path):
+    """From our gallery the exact picture; on another machine, where only the MP4 is known, the video's first frame."""
+    picture = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    clip = animate(engine, RECIPE.with_(origin="edited"), picture)
+    known = engine.open_recipe(clip.video)
+    assert known.recipe == clip.recipe and np.array_equal(known.image, picture)
+    elsewhere = Engine(profile, tmp_path, device="cpu").open_recipe(clip.video)
+    assert elsewhere.recipe == clip.recipe and np.array_equal(elsewhere.image, frames_of(clip)[0])
+
+
+def test_stop_ends_at_the_next_step_and_keeps_nothing(engine):
+    """After Stop is set during a step, at most one more step is reported, no clip joins the gallery, no file is left."""
+    before = {path.name for path in (engine.data / "clips").iterdir()}
+    stop, seen = threading.Event(), 0
+    with pytest.raises(Stopped):
+        for item in engine.animate(RECIPE.with_(steps=50), np.zeros((HEIGHT, WIDTH, 3), np.uint8), stop):
+            seen += isinstance(item, Progress) and item.stage == "animating"
+            stop.set()
+    assert seen <= 2 and {path.name for path in (engine.data / "clips").iterdir()} == before
+    stop.clear()
+    with pytest.raises(Stopped):
+        for _ in engine.first_frame(RECIPE, stop):
+            stop.set()
+
+
+def test_repaint_changes_the_marked_part_alone(engine):
+    """Outside the mask every pixel is the person's own; inside it is new; an empty mask is refused with a sentence."""
+    image = np.full((HEIGHT, WIDTH, 3), 200, np.uint8)
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[8:40, 8:40] = True
+    _, picture = finish(engine.repaint(RECIPE, image, mask, threading.Event()))
+    assert np.array_equal(picture.image[~mask], image[~mask])
+    assert not np.array_equal(picture.image[mask], image[mask])
+    assert picture.recipe.origin == "edited"
+    with pytest.raises(UserError, match="Nothing is marked"):
+        next(engine.repaint(RECIPE, image, np.zeros_like(mask), threading.Event()))
+
+
+def test_a_pack_changes_the_motion_and_strength_zero_is_the_base(engine):
+    """A pack appears in the menu without a restart and is the action's default; at strength 0 it is the base model."""
+    unet = engine._load().animator.unet
+    base = animate(engine, RECIPE.with_(pack=""))
+    motion = {name: tensor + 0.05 for name, tensor in motion_parameters(unet).items()}
+    pack = ActionPack(
+        name="horse_run", title="Horse run", action="horse_run", prompt="{}", base="sd1", base_hash=model_hash(unet),
+        frames=FRAMES, fps=8, width=WIDTH, height=HEIGHT, licence="Apache-2.0",
+    )  # fmt: skip
+    pack.save(engine._packs_folder / "horse_run", motion)
+    assert [choice.id for choice in engine.packs("horse_run")] == ["horse_run", ""]
+    assert [choice.id for choice in engine.packs("rain")] == [""]
+    taught = animate(engine)
+    assert taught.recipe.pack == "horse_run"
+    assert not np.array_equal(frames_of(taught), frames_of(base))
+    assert np.array_equal(frames_of(animate(engine, RECIPE.with_(strength=0.0))), frames_of(base))
+    assert np.array_equal(frames_of(animate(engine, RECIPE.with_(pack=""))), frames_of(base))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"prompt": "  "}, "prompt is empty"),
+        ({"prompt": "x" * 10_000}, "10,000 characters"),
+        ({"action": "sing"}, "no action 'sing'"),
+        ({"style": "oil"}, "no style 'oil'"),
+        ({"steps": -1}, "number of steps"),
+        ({"guidance": float("nan")}, "guidance"),
+        ({"seed": -5}, "seed"),
+        ({"strength": 3.0}, "strength"),
+        ({"frames": 1}, "number of frames"),
+        ({"sampler": "magic"}, "no sampler 'magic'"),
+        ({"pack": "nobody"}, "no action pack"),
+        ({"pack": "../../etc"}, "pack"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_nothing_is_written(engine, change, words):
+    """Every wrong value is refused with a sentence that names it; the clips folder is as before."""
+    before = sorted(path.name for path in (engine.data / "clips").iterdir())
+    with pytest.raises(UserError, match=words):
+        list(engine.animate(RECIPE.with_(**change), np.zeros((HEIGHT, WIDTH, 3), np.uint8), threading.Event()))
+    assert sorted(path.name for path in (engine.data / "clips").iterdir()) == before
+
+
+def test_a_full_disk_leaves_nothing_half_written(engine, monkeypatch):
+    """When the MP4 cannot be written, the picture is taken back too and the gallery does not list the clip."""
+    before = sorted(path.name for path in (engine.data / "clips").iterdir())
+
+    def full(*_: object, **__: object) -> Path:
+        raise UserError("The disk is full. Free some space, then try again.")
+
+    monkeypatch.setattr(media, "write_mp4", full)
+    with pytest.raises(UserError, match="disk is full"):
+        animate(engine)
+    assert sorted(path.name for path in (engine.data / "clips").iterdir()) == before
+
+
+def test_a_model_folder_that_is_not_there_is_a_sentence(profile, tmp_path):
+    """The folder is named, and what to do."""
+    import dataclasses
+
+    broken = dataclasses.replace(profile, video=dataclasses.replace(profile.video, base=str(tmp_path / "gone")))
+    engine = Engine(broken, tmp_path, device="cpu")
+    with pytest.raises(UserError, match="gone"):
+        animate(engine)
