@@ -1,4 +1,4 @@
-"""`python -m huvidpo_core ...`: the engine without a browser. Exit status 0; 2 with one line on stderr for a mistake."""
+"""`python -m huvidpo_core ...`: the engine without a browser. Exit status 0, or 2 with a sentence on stderr."""
 
 import argparse
 import json

@@ -123,9 +123,9 @@ def load_actions(path: Path = ASSETS / "actions.toml") -> dict[str, Action]:
 
 
 def resolve(location: str) -> str:
-    """A project-relative folder as an absolute path if it exists; anything else (a hub name) unchanged."""
+    """A project-relative folder as an absolute path; a hub name, 'owner/model', unchanged."""
     folder = ROOT / location
-    return str(folder) if folder.exists() else location
+    return str(folder) if folder.exists() or location.count("/") != 1 else location
 
 
 def compose_prompt(prompt: str, action: Action | None, style: Style) -> str:

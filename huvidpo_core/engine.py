@@ -31,6 +31,7 @@ from huvidpo_core.config import (
     load_styles,
 )
 from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.models.packs import list_packs
 from huvidpo_core.preferences.store import Store, StoredClip
 from huvidpo_core.progress import Progress, Stopwatch, generate
 from huvidpo_core.recipe import Recipe
@@ -122,8 +123,6 @@ class Engine:
 
     def packs(self, action: str) -> list[PackChoice]:
         """The menu of an action: its packs and their preference LoRAs on disk now, the default first, base last."""
-        from huvidpo_core.models.packs import list_packs
-
         choices = []
         for pack in list_packs(self._packs_folder):
             if pack.action == action:
@@ -244,14 +243,14 @@ class Engine:
 
     def warm_up(self) -> None:
         """Load the models now; a failure is logged and shown when they are first needed."""
-        if self.missing_downloads():
+        if self.missing_downloads() and not self._downloads_allowed:
             return
         try:
             self._load()
         except UserError as error:
             log.warning("%s", error)
 
-    def _load(self):  # noqa: ANN202  (the type lives behind a lazy import)
+    def _load(self):
         from huvidpo_core.generation.models import Models
 
         with self._loading:
@@ -269,7 +268,7 @@ class Engine:
                 self._models = Models.load(self.profile, self._device)
             return self._models
 
-    def _ready(self, stop: threading.Event):  # noqa: ANN202
+    def _ready(self, stop: threading.Event):
         if self._models is None:
             yield Progress("loading the models", 0, 1)
         models = self._load()
@@ -277,15 +276,15 @@ class Engine:
             raise Stopped
         return models
 
-    def _paint(self, recipe: Recipe, stop: threading.Event, work) -> Iterator[Progress | Picture]:  # noqa: ANN001
+    def _paint(self, recipe: Recipe, stop: threading.Event, work) -> Iterator[Progress | Picture]:
         style = self.styles[recipe.style]
         text = compose_prompt(recipe.prompt, self.actions[recipe.action], style)
         with self._device_for_us():
             models = yield from self._ready(stop)
             watch: Stopwatch | None = None
 
-            def run(report) -> np.ndarray:  # noqa: ANN001
-                def on_step(step: int, total: int, latents) -> bool:  # noqa: ANN001
+            def run(report) -> np.ndarray:
+                def on_step(step: int, total: int, latents) -> bool:
                     nonlocal watch
                     watch = watch or Stopwatch("drawing the first frame", total)
                     return report(watch.at(step, models.picture_preview(latents)))

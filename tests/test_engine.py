@@ -110,7 +110,7 @@ def test_a_dropped_mp4_gives_back_recipe_and_first_frame(engine, profile, tmp_pa
 
 
 def test_stop_ends_at_the_next_step_and_keeps_nothing(engine):
-    """After Stop is set during a step, at most one more step is reported, no clip joins the gallery, no file is left."""
+    """After Stop is set, at most one more step is reported, no clip joins the gallery, no file is left."""
     before = {path.name for path in (engine.data / "clips").iterdir()}
     stop, seen = threading.Event(), 0
     with pytest.raises(Stopped):

@@ -102,5 +102,5 @@ class Animator:
             yield step, latents_to_rgb(step.denoised, projection)[0]
 
     def finish(self, latents: Tensor) -> np.ndarray:
-        """Decode final latents (1, c, f, h, w) to frames uint8 (f, h, w, 3), every frame's colours matched to frame 0's."""
+        """Frames uint8 (f, h, w, 3) of final latents (1, c, f, h, w), every frame's colours matched to frame 0's."""
         return match_histograms(decode(self.vae, latents)[0])

@@ -23,7 +23,7 @@ def readable(location: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"The model '{location}' cannot be loaded ({reason}). Check that its folder is complete, or download it again."
+            f"The model '{location}' cannot be loaded ({reason}). Check that its folder is complete, or fetch it again."
         ) from error
 
 

@@ -14,7 +14,8 @@ from huvidpo_core.config import Profile
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.generation.first_frame import FirstFramePainter
 from huvidpo_core.generation.latents import decode, fit_preview, latents_to_rgb
-from huvidpo_core.models.packs import ActionPack, apply_pack, remove_pack
+from huvidpo_core.models.pack_weights import apply_pack, remove_pack
+from huvidpo_core.models.packs import ActionPack
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from huvidpo_core.models.packs import ActionPack
 
 
 def assemble(work: Path, assets: Path) -> None:
-    """Write `first_frame/` (an SDXL pipeline without its VAE) and `video/` (Stable Diffusion 1.x, inflated, with the VAE).
+    """Write `first_frame/`, an SDXL pipeline without its VAE, and `video/`, Stable Diffusion 1.x inflated.
 
     Both halves share the VAE and the tokenizer's words; the VAE is stored once, with the video model.
     """

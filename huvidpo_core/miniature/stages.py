@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from huvidpo_core.generation.latents import correlate
 from huvidpo_core.miniature import data, networks, text
 from huvidpo_core.miniature.loop import Schedule, train
-from huvidpo_core.models.vae import PatchAutoencoderKL
 from huvidpo_core.models import VideoUNet, is_motion
+from huvidpo_core.models.vae import PatchAutoencoderKL
 from huvidpo_core.training.motion import motion_loss, target
 
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads are ten times slower on busy cores
 
-import torch  # noqa: E402
+import torch
 
-from huvidpo_core.config import ASSETS, PACKS, ROOT  # noqa: E402
-from huvidpo_core.errors import UserError  # noqa: E402
-from huvidpo_core.miniature import data, networks, stages, text  # noqa: E402
-from huvidpo_core.miniature.assemble import assemble, save_pack  # noqa: E402
-from huvidpo_core.miniature.world import ACTIONS  # noqa: E402
-from huvidpo_core.models import VideoUNet  # noqa: E402
-from huvidpo_core.models.weights import model_hash  # noqa: E402
+from huvidpo_core.config import ASSETS, PACKS, ROOT
+from huvidpo_core.errors import UserError
+from huvidpo_core.miniature import data, networks, stages, text
+from huvidpo_core.miniature.assemble import assemble, save_pack
+from huvidpo_core.miniature.world import ACTIONS
+from huvidpo_core.models import VideoUNet
+from huvidpo_core.models.weights import model_hash
 
 log = logging.getLogger("miniature")
 

@@ -1,12 +1,11 @@
 """Stable Diffusion's `AutoencoderKL` on patches of pixels, which a CPU can afford: the miniature's VAE."""
 
-from torch import Tensor
-from torch.nn import functional as F
-
 from diffusers import AutoencoderKL
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from torch import Tensor
+from torch.nn import functional as F
 
 
 class PatchAutoencoderKL(AutoencoderKL):

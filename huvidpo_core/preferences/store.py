@@ -46,7 +46,7 @@ class Store:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open or create `folder/huvidpo.db`. Raises UserError when the folder cannot be written or the file is damaged."""
+        """Open or create `folder/huvidpo.db`. Raises UserError when folder or file cannot be used."""
         self.clips_folder = folder / "clips"
         try:
             self.clips_folder.mkdir(parents=True, exist_ok=True)

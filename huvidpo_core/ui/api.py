@@ -28,8 +28,8 @@ class Api:
 
         Returns: the picture, PNG, at the size the video model works at.
         """
-        recipe = Recipe(prompt, action, style, seed=int(seed), steps=int(steps))
-        for item in self._run(lambda stop: self.engine.first_frame(recipe, stop)):
+        recipe = Recipe(prompt, action, style, seed=int(seed))
+        for item in self._run(lambda stop: self.engine.first_frame(recipe, stop, steps=int(steps))):
             yield Image.fromarray(item.image) if item else None
 
     def animate(
@@ -41,7 +41,7 @@ class Api:
         Args: image: a picture file of any size, refitted to the model's; prompt, action, style, seed: as /first_frame;
         steps: 0 for the profile's own; guidance: -1 for the profile's own; sampler: "fast" or "ddim"; pack: an action
         pack's name, "PACK/NAME" with a preference LoRA, "auto" for the action's own, "" for the bare base model;
-        strength: of the pack, 0 to 2; frames: 0 for the profile's own.
+        strength: of the pack, 0 to 1.5; frames: 0 for the profile's own.
 
         Returns: the clip, MP4; its recipe.
         """

@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from huvidpo_core.errors import UserError
-from huvidpo_core.models import VideoUNet, motion_parameters, packs, preference
+from huvidpo_core.models import VideoUNet, motion_parameters, preference, weights
 from huvidpo_core.models.imports import import_official
-from huvidpo_core.models.packs import ActionPack, apply_pack, list_packs, remove_pack, scan_packs
+from huvidpo_core.models.pack_weights import apply_pack, remove_pack
+from huvidpo_core.models.packs import ActionPack, list_packs, scan_packs
 from huvidpo_core.models.weights import model_hash, same_base, write_weights
 from tests.models.conftest import TARGETS, image_unet, stir
 from tests.reference import DATA, REFERENCE, needs_reference
@@ -96,7 +97,7 @@ def test_a_failed_save_leaves_the_old_pack(pack: ActionPack, monkeypatch: pytest
         raise OSError("No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(packs, "write_weights", full_disk)
+        patched.setattr(weights, "write_weights", full_disk)
         with pytest.raises(OSError, match="No space"):
             pack.save(pack.folder, {}, overwrite=True)
     assert {path.name: path.read_bytes() for path in pack.folder.iterdir()} == before

@@ -64,7 +64,7 @@ class FakeEngine:
         action, style = next(iter(self.actions)), next(iter(self.styles))
         return self._complete(Recipe(self.actions[action].examples[0], action, style, sampler=sampler))
 
-    def first_frame(self, recipe: Recipe, stop: threading.Event) -> Iterator[Progress | Picture]:
+    def first_frame(self, recipe: Recipe, stop: threading.Event, *, steps: int = 0) -> Iterator[Progress | Picture]:
         recipe = self._complete(recipe).with_(origin="generated")
         image = self._draw(recipe, 0.0)
         yield from self._work("drawing the first frame", 6, stop, lambda part: _noisy(image, 1 - part))
