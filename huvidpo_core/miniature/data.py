@@ -73,10 +73,15 @@ def render_pool(pool: Pool, folder: Path, workers: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     missing = [shard for shard in pool.shards() if not (folder / f"{pool.name}-{shard:04d}.npy").exists()]
     log.info("rendering %d of %d shards of %s", len(missing), len(pool.shards()), pool.name)
+    render_one = partial(_render_shard, pool=pool, folder=folder)
+    if len(missing) <= 1:  # not worth starting processes for
+        for shard in missing:
+            render_one(shard)
+        return
     with multiprocessing.get_context("spawn").Pool(workers) as processes:
-        for done, _ in enumerate(processes.imap_unordered(partial(_render_shard, pool=pool, folder=folder), missing)):
-            if done % 10 == 9:
-                log.info("%s: %d of %d shards", pool.name, done + 1, len(missing))
+        for done, _ in enumerate(processes.imap_unordered(render_one, missing), start=1):
+            if done % 10 == 0:
+                log.info("%s: %d of %d shards", pool.name, done, len(missing))
 
 
 def pixels(pool: Pool, folder: Path) -> list[np.ndarray]:

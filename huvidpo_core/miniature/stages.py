@@ -24,6 +24,7 @@ class Budget:
     clips: int
     stills: int
     pack_clips: int
+    captions: int
     vae: Schedule
     text: Schedule
     first_frame: Schedule
@@ -36,6 +37,7 @@ BUDGETS = {
         clips=1024,
         stills=8192,
         pack_clips=16,
+        captions=30_000,
         vae=Schedule(steps=4000, lr=1e-3, weight_decay=0.0),
         text=Schedule(steps=1500, lr=2e-3),
         first_frame=Schedule(steps=4000, lr=1e-3),
@@ -46,6 +48,7 @@ BUDGETS = {
         clips=8192,
         stills=65536,
         pack_clips=16,
+        captions=30_000,
         vae=Schedule(steps=40_000, lr=1e-3, weight_decay=0.0),
         text=Schedule(steps=1500, lr=2e-3),
         first_frame=Schedule(steps=60_000, lr=1e-3),
@@ -56,6 +59,7 @@ BUDGETS = {
         clips=2,
         stills=4,
         pack_clips=2,
+        captions=300,
         vae=Schedule(steps=2, lr=1e-3),
         text=Schedule(steps=2, lr=1e-3),
         first_frame=Schedule(steps=2, lr=1e-3),
@@ -123,7 +127,7 @@ def train_text(shop: Workshop) -> tuple[text.TextEncoders, text.PreTrainedTokeni
     tokenizer = text.build_tokenizer()
     torch.manual_seed(0)
     model = text.TextEncoders(tokenizer).to(shop.device)
-    batches = text.TextBatches(tokenizer)
+    batches = text.TextBatches(tokenizer, shop.budget.captions)
 
     def loss_at(rng: np.random.Generator) -> Tensor:
         ids, labels = batches.draw(rng, 256)

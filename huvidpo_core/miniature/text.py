@@ -165,7 +165,7 @@ def labels_of(scenes: list[Scene]) -> dict[str, Tensor]:
 class TextBatches:
     """Endless batches for the text stage, from a corpus made once."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, count: int = 30_000) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, count: int) -> None:
         pairs = list(corpus(count, seed=2))
         self.labels = labels_of([scene for scene, _ in pairs])
         self.ids = tokenize(tokenizer, [text for _, text in pairs])

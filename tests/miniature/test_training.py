@@ -1,0 +1,112 @@
+"""The miniature's training: resumable to the bit, deterministic data, and runnable from nothing to a working profile."""
+
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from huvidpo_core import media
+from huvidpo_core.config import load_profile
+from huvidpo_core.engine import Engine
+from huvidpo_core.miniature import loop, text
+from huvidpo_core.miniature.data import Pool
+from huvidpo_core.miniature.train import main
+from huvidpo_core.recipe import Recipe
+
+
+def weights_after(folder, *runs: int) -> torch.Tensor:
+    """Train a small network for the first number of steps, then, as after a kill, on to the next."""
+    for steps in runs:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+
+        def loss_at(rng: np.random.Generator, model: nn.Module = model) -> torch.Tensor:
+            x = torch.from_numpy(rng.standard_normal((16, 4), dtype=np.float32))
+            return (model(x) - x.sum(1, keepdim=True)).square().mean()
+
+        schedule = loop.Schedule(steps=steps, lr=1e-2, decay=0.0)
+        loop.train("toy", model, loss_at, schedule, folder, precision=torch.float32)
+    return torch.cat([parameter.flatten() for parameter in model.parameters()])
+
+
+def test_a_resumed_run_ends_where_an_undisturbed_one_does(tmp_path):
+    """Twelve steps at once and five, then seven more from the checkpoint: the same weights, bit for bit."""
+    (tmp_path / "once").mkdir()
+    (tmp_path / "twice").mkdir()
+    once, twice = weights_after(tmp_path / "once", 12), weights_after(tmp_path / "twice", 5, 12)
+    assert torch.equal(once, twice)
+    assert not torch.equal(once, weights_after(tmp_path / "twice", 13))
+
+
+def test_the_learning_rate_rises_stays_and_falls():
+    """Computed by hand: warm-up over 10 of 100 steps, the last 30 fall to nothing."""
+    schedule = loop.Schedule(steps=100, lr=1.0, warmup=10, decay=0.3)
+    assert schedule.rate(0) == pytest.approx(0.1) and schedule.rate(4) == pytest.approx(0.5)
+    assert schedule.rate(9) == schedule.rate(69) == 1.0
+    assert schedule.rate(85) == pytest.approx(0.5) and schedule.rate(99) == pytest.approx(1 / 30)
+
+
+def test_scenes_are_the_same_whenever_they_are_drawn():
+    """A pool's shards hold fixed scenes, different from each other and from another pool's; fixed attributes hold."""
+    pool = Pool("clips", 130, 16)
+    assert [len(pool.scenes(shard)) for shard in pool.shards()] == [64, 64, 2]
+    assert pool.scenes(1) == Pool("clips", 1000, 1).scenes(1)
+    assert pool.scenes(0)[:2] != pool.scenes(1)[:2] and pool.scenes(0) != Pool("stills", 130, 1).scenes(0)
+    assert {scene.action for scene in Pool("x", 64, 1, fixed=(("action", "rain"),)).scenes(0)} == {"rain"}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return text.build_tokenizer()
+
+
+def words(tokenizer, prompt: str) -> list[str]:
+    return tokenizer.convert_ids_to_tokens(tokenizer(prompt).input_ids)[1:-1]
+
+
+def test_unknown_words_are_dropped_and_synonyms_understood(tokenizer):
+    """What the tokenizer is not taught leaves no token; a synonym leaves the known word's."""
+    assert words(tokenizer, "A gorgeous CRIMSON pony, (masterpiece)!") == ["a", "red", "horse"]
+    assert words(tokenizer, "helicopter over the skyline at midnight") == ["helicopter", "the", "city", "at", "night"]
+    assert words(tokenizer, "xyzzy") == []
+
+
+def test_every_synonym_leads_to_a_known_word(tokenizer):
+    """No synonym points to a word that the world never says."""
+    for known, others in text.SYNONYMS.items():
+        assert known in tokenizer.get_vocab(), known
+        for other in others.split():
+            assert len(words(tokenizer, other)) == 1, other
+
+
+@pytest.mark.slow
+def test_the_whole_training_runs_and_its_result_is_a_profile(tmp_path, monkeypatch):
+    """Every stage with the two-step budget, from nothing; the assembled folders then animate through the engine."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    folders = ["--assets", str(tmp_path / "assets"), "--packs", str(tmp_path / "packs" / "miniature")]
+    options = ["--budget", "test", "--work", str(tmp_path / "work"), *folders, "--precision", "float32"]
+    assert main(["all", *options]) == 0
+    profile = load_profile("miniature")
+    vae = str(tmp_path / "assets/video/vae")
+    profile = dataclasses.replace(
+        profile,
+        first_frame=dataclasses.replace(
+            profile.first_frame, base=str(tmp_path / "assets/first_frame"), unet=None, vae=vae, steps=1
+        ),
+        video=dataclasses.replace(profile.video, base=str(tmp_path / "assets/video"), steps=1, frames=3),
+    )
+    engine = Engine(profile, tmp_path / "data", device="cpu", packs=tmp_path / "packs")
+    recipe = Recipe(prompt="a red umbrella", action="rain", style="cartoon")
+    *_, picture = engine.first_frame(recipe, threading.Event())
+    *_, clip = engine.animate(picture.recipe, picture.image, threading.Event())
+    assert clip.recipe.pack == "rain"
+    assert media.read_video(clip.video).frames.shape == (3, 160, 256, 3)
+
+
+def test_a_stage_before_its_time_is_a_sentence(tmp_path, capsys):
+    """Without the stages before it, a stage ends with status 2 and says what to do."""
+    assert main(["latents", "--work", str(tmp_path)]) == 2
+    assert "stages before" in capsys.readouterr().err
