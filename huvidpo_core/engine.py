@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,38 +35,11 @@ from huvidpo_core.models.packs import list_packs
 from huvidpo_core.preferences.store import Store, StoredClip
 from huvidpo_core.progress import Progress, Stopwatch, generate
 from huvidpo_core.recipe import Recipe
+from huvidpo_core.results import Clip, PackChoice, Picture
 
 log = logging.getLogger(__name__)
 
 __all__ = ["Clip", "Engine", "PackChoice", "Picture", "Progress", "choose_profile"]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A first frame: uint8 (h, w, 3) at the video model's size, and the recipe that made it."""
-
-    image: np.ndarray
-    recipe: Recipe
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A finished clip on disk."""
-
-    id: str
-    recipe: Recipe
-    video: Path  # MP4: H.264, yuv420p, faststart, recipe in the comment tag
-    picture: Path  # PNG: the exact first frame that was animated
-    created: float  # seconds since the epoch
-    seconds: float  # how long it took to make
-
-
-@dataclass(frozen=True)
-class PackChoice:
-    """One entry of the LoRA menu of an action. `id` is what `Recipe.pack` holds ('' is the bare base model)."""
-
-    id: str
-    title: str
 
 
 def choose_profile(name: str | None) -> Profile:

@@ -1,4 +1,4 @@
-"""The miniature's training: resumable to the bit, deterministic data, and runnable from nothing to a working profile."""
+"""The miniature's training: resumable to the bit, deterministic data, runnable from nothing to a profile."""
 
 import dataclasses
 import threading

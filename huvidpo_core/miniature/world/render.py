@@ -13,8 +13,9 @@ from .palette import PAINT, dark, mix
 from .places import draw_place, sky
 from .scene import Scene
 from .styles import INK, STYLE, lens, shade, snap
+from .subjects_animals import birds_fly, horse_run
 from .subjects_held_out import ball_bounce, fish_swim, flag_wave
-from .subjects_living import birds_fly, guitar, horse_run, smile
+from .subjects_people import guitar, smile
 from .subjects_things import firework, helicopter, rain, waterfall
 
 _SUBJECTS: dict[str, Callable[[Canvas, Scene, Color, float], None]] = {

@@ -1,0 +1,36 @@
+"""What the engine hands out besides `Progress`: pictures, clips, and the entries of the LoRA menu."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from huvidpo_core.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A first frame: uint8 (h, w, 3) at the video model's size, and the recipe that made it."""
+
+    image: np.ndarray
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A finished clip on disk."""
+
+    id: str
+    recipe: Recipe
+    video: Path  # MP4: H.264, yuv420p, faststart, recipe in the comment tag
+    picture: Path  # PNG: the exact first frame that was animated
+    created: float  # seconds since the epoch
+    seconds: float  # how long it took to make
+
+
+@dataclass(frozen=True)
+class PackChoice:
+    """One entry of the LoRA menu of an action. `id` is what `Recipe.pack` holds ('' is the bare base model)."""
+
+    id: str
+    title: str
