@@ -29,6 +29,7 @@ class Download:
     what: str
     gigabytes: float
     licence: str
+    files: tuple[str, ...]  # the only ones that are read, so the only ones that are fetched
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Engine:
             return []
         from huvidpo_core.generation.downloads import is_present
 
-        return [download for download in self.profile.downloads if not is_present(download.name)]
+        return [download for download in self.profile.downloads if not is_present(download)]
 
     def allow_downloads(self) -> None:
         """The person has seen `missing_downloads` and agreed; the next use of the models fetches them."""
@@ -237,7 +237,7 @@ class Engine:
                     from huvidpo_core.generation.downloads import fetch
 
                     for item in missing:
-                        fetch(item.name)
+                        fetch(item)
                 self._models = Models.load(self.profile, self._device)
             return self._models
 

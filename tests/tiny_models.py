@@ -158,3 +158,10 @@ def make_profile(folder: Path) -> Profile:
             guidance=2.0,
         ),
     )
+
+
+def make_vae(folder: Path) -> Path:
+    """`madebyollin/sdxl-vae-fp16-fix`: a VAE alone, at the top of its repository."""
+    torch.manual_seed(3)
+    vae(0.13025).save_pretrained(folder)
+    return folder

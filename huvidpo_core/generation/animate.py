@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
 
-from huvidpo_core.config import VideoConfig, resolve
+from huvidpo_core.config import VideoConfig
 from huvidpo_core.generation.denoise import Step, denoise, make_scheduler
 from huvidpo_core.generation.latents import decode, draw_noise, encode, fit_preview, latents_to_rgb
-from huvidpo_core.generation.loading import load_component, load_vae, readable, split
+from huvidpo_core.generation.loading import load_component, load_vae, local_folder, readable
 from huvidpo_core.media import match_histograms
 from huvidpo_core.models import VideoUNet
 
@@ -32,22 +31,16 @@ class Animator:
     @classmethod
     def load(cls, config: VideoConfig, *, device: torch.device, dtype: torch.dtype) -> "Animator":
         """Load a profile's video model; a plain 2D UNet is inflated. Raises UserError for a missing or broken part."""
-        place, inside = split(config.base, "unet")
-        with readable(config.base):
-            settings = UNet2DConditionModel.load_config(place, subfolder=inside, local_files_only=True)
-            if settings["_class_name"] == VideoUNet.__name__:
-                unet = VideoUNet.from_pretrained(place, subfolder=inside, dtype=dtype, local_files_only=True)
-            else:
-                flat = UNet2DConditionModel.from_pretrained(place, subfolder=inside, dtype=dtype, local_files_only=True)
-                unet = VideoUNet.inflate(flat, key_frames=config.key_frames)
-            tokenizer = AutoTokenizer.from_pretrained(
-                resolve(config.base), subfolder="tokenizer", local_files_only=True
-            )
-        base = Path(resolve(config.base))
+        base = local_folder(config.base)
+        with readable(base):
+            # A plain 2D folder is inflated by from_pretrained; an inflated one knows its key frames.
+            unet = VideoUNet.from_pretrained(base, subfolder="unet", dtype=dtype, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(base, subfolder="tokenizer", local_files_only=True)
+        unet.set_key_frames(config.key_frames)
         return cls(
             unet.to(device).eval(),
-            load_vae(f"{config.base}/vae" if base.is_dir() else config.base, dtype).to(device),
-            load_component(CLIPTextModel, config.base, "text_encoder", dtype).to(device),
+            load_vae(base / "vae", dtype).to(device),
+            load_component(CLIPTextModel, base / "text_encoder", dtype).to(device),
             tokenizer,
             make_scheduler(base).config,
             config,

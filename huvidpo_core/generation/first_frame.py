@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,9 +15,9 @@ from diffusers import (
 from PIL import Image
 from torch import Tensor
 
-from huvidpo_core.config import FirstFrameConfig, resolve
+from huvidpo_core.config import FirstFrameConfig
 from huvidpo_core.errors import Stopped
-from huvidpo_core.generation.loading import load_component, load_vae, readable
+from huvidpo_core.generation.loading import component_folder, load_component, load_vae, local_folder, readable
 
 # Called after every step with (step, total, latents (1, c, h, w)); returning True asks the pipeline to stop.
 OnStep = Callable[[int, int, Tensor], bool]
@@ -35,12 +34,13 @@ class FirstFramePainter:
     @classmethod
     def load(cls, config: FirstFrameConfig, *, device: torch.device, dtype: torch.dtype) -> "FirstFramePainter":
         """Load the pipeline of a profile. Raises UserError when a part is missing or unreadable."""
-        parts = {"vae": load_vae(config.vae or f"{config.base}/vae", dtype)}
+        base = local_folder(config.base)
+        parts = {"vae": load_vae(component_folder(config.vae or config.base, "vae"), dtype)}
         if config.unet:
-            parts["unet"] = load_component(UNet2DConditionModel, config.unet, "unet", dtype)
-        with readable(config.base):
+            parts["unet"] = load_component(UNet2DConditionModel, component_folder(config.unet, "unet"), dtype)
+        with readable(base):
             pipeline = StableDiffusionXLPipeline.from_pretrained(
-                resolve(config.base), **parts, dtype=dtype, add_watermarker=False, local_files_only=True
+                base, **parts, dtype=dtype, add_watermarker=False, local_files_only=True
             )
         pipeline.to(device).set_progress_bar_config(disable=True)
         inpaint = StableDiffusionXLInpaintPipeline(**pipeline.components, add_watermarker=False)
@@ -115,8 +115,3 @@ class FirstFramePainter:
         if stopped:
             raise Stopped
         return (picture * 255).round().astype(np.uint8)
-
-
-def exists(location: str) -> bool:
-    """Whether a location is a folder on this machine."""
-    return Path(resolve(location)).is_dir()

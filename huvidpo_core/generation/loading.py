@@ -8,6 +8,8 @@ from typing import Any
 
 import diffusers
 import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 
 from huvidpo_core.config import resolve
@@ -16,7 +18,7 @@ from huvidpo_core.models.vae import PatchAutoencoderKL
 
 
 @contextmanager
-def readable(location: str) -> Iterator[None]:
+def readable(location: str | Path) -> Iterator[None]:
     """Turn the many ways in which a model folder can be wrong into a UserError that names it."""
     try:
         yield
@@ -27,28 +29,40 @@ def readable(location: str) -> Iterator[None]:
         ) from error
 
 
-def split(location: str, default_subfolder: str) -> tuple[str, str | None]:
-    """Where a component's files are: the folder itself if it holds a config, else its subfolder of that name."""
-    place = resolve(location)
-    if Path(place).is_dir():
-        own = (Path(place) / "config.json").exists()
-        return place, None if own else default_subfolder
-    return place, default_subfolder if default_subfolder != "vae" else None
+def local_folder(location: str) -> Path:
+    """Where a model lies on this machine: a folder, or what the hub's cache holds of 'owner/name'. Asks no network.
+
+    Raises:
+        UserError: it is in neither place.
+    """
+    place = Path(resolve(location))
+    if place.is_dir():
+        return place
+    try:
+        return Path(snapshot_download(location, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError) as error:
+        raise UserError(
+            f"The model '{location}' is not on this machine. Restore the folder, or name another in assets/profiles."
+        ) from error
 
 
-def load_component(kind: Any, location: str, subfolder: str, dtype: torch.dtype) -> Any:
-    """`kind.from_pretrained` from a local folder or the hub's cache, never from the network."""
-    place, inside = split(location, subfolder)
-    with readable(location):
-        return kind.from_pretrained(place, subfolder=inside, dtype=dtype, local_files_only=True).eval()
+def component_folder(location: str, subfolder: str) -> Path:
+    """The folder of a component: the location itself if it holds a config, else its subfolder of that name."""
+    place = local_folder(location)
+    return place if (place / "config.json").exists() else place / subfolder
 
 
-def load_vae(location: str, dtype: torch.dtype) -> torch.nn.Module:
+def load_component(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+    """`kind.from_pretrained` from a local folder."""
+    with readable(folder):
+        return kind.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
+
+
+def load_vae(folder: Path, dtype: torch.dtype) -> torch.nn.Module:
     """A VAE of whatever class its config names: one of diffusers', or the miniature's."""
-    place, inside = split(location, "vae")
-    config = Path(place) / (inside or "") / "config.json"
-    name = json.loads(config.read_text()).get("_class_name", "") if config.exists() else "AutoencoderKL"
+    with readable(folder):
+        name = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("_class_name", "AutoencoderKL")
     kind = PatchAutoencoderKL if name == PatchAutoencoderKL.__name__ else getattr(diffusers, name, None)
     if kind is None:
-        raise UserError(f"The VAE in '{location}' is of the unknown kind '{name}'. Give a Stable Diffusion VAE.")
-    return load_component(kind, location, "vae", dtype)
+        raise UserError(f"The VAE in '{folder}' is of the unknown kind '{name}'. Give a Stable Diffusion VAE.")
+    return load_component(kind, folder, dtype)

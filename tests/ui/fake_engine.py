@@ -20,7 +20,7 @@ from huvidpo_core.engine import Clip, PackChoice, Picture, Progress
 from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.recipe import Recipe
 
-DOWNLOAD = Download("someone/large-model", "draws the first frame", 6.9, "CreativeML Open RAIL++-M")
+DOWNLOAD = Download("someone/large-model", "draws the first frame", 6.9, "CreativeML Open RAIL++-M", ("config.json",))
 
 
 class FakeEngine:
