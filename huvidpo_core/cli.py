@@ -4,25 +4,35 @@ import argparse
 import json
 import logging
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads are ten times slower on busy cores
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # stderr is for our one line
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 from huvidpo_core import media
-from huvidpo_core.config import PACKS, ROOT, load_actions, profile_names
+from huvidpo_core.config import PACKS, load_actions
 from huvidpo_core.engine import Clip, Engine, Picture, Progress, choose_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.recipe import SAMPLERS, Recipe
 
 
-def parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """argparse with its mistakes on one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2, without the usage."""
+        self.exit(2, f"{message[0].upper()}{message[1:]}; `{self.prog} --help` lists what is possible.\n")
+
+
+def parser() -> Parser:
     """All commands and their arguments."""
-    top = argparse.ArgumentParser(prog="python -m huvidpo_core", description="HuViDPO Lab on the command line.")
+    top = Parser(prog="python -m huvidpo_core", description="HuViDPO Lab on the command line.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     make = commands.add_parser("generate", help="a prompt to an MP4")
@@ -31,15 +41,20 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument("--style", required=True)
     make.add_argument("--seed", type=int, default=0)
     make.add_argument("--output", type=Path, required=True, help="the MP4 to write")
-    make.add_argument("--profile", choices=profile_names())
+    make.add_argument("--profile", help="miniature or full; chosen by the hardware when not given")
     make.add_argument("--first-frame", type=Path, help="animate this picture instead of drawing one")
     make.add_argument("--steps", type=int, help="denoising steps; the profile's own number if not given")
     make.add_argument("--guidance", type=float)
-    make.add_argument("--sampler", choices=SAMPLERS, default="fast")
+    make.add_argument("--sampler", default="fast", help=" or ".join(SAMPLERS))
     make.add_argument("--frames", type=int, default=0)
     make.add_argument("--pack", help="action pack, or PACK/PREFERENCE; empty for the bare base model")
     make.add_argument("--strength", type=float, default=1.0)
-    make.add_argument("--data", type=Path, default=ROOT / "data")
+    make.add_argument(
+        "--allow-downloads", action="store_true", help="fetch models the profile lacks; see assets/profiles"
+    )
+    make.add_argument(
+        "--data", type=Path, default=Path("data"), help="the app's data folder, whose gallery the clip joins"
+    )
     make.add_argument("--json", action="store_true", help="print the recipe and the times as one JSON line")
     make.set_defaults(run=generate)
 
@@ -63,7 +78,17 @@ def generate(options: argparse.Namespace) -> None:
     output = options.output
     if output.suffix.lower() != ".mp4":
         raise UserError(f"--output is {output}; its name must end in .mp4.")
+    try:  # now, not after minutes of work
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The folder {output.parent} cannot be made ({error.strerror}). Choose another --output."
+        ) from error
+    if output.is_dir() or not os.access(output.parent, os.W_OK):
+        raise UserError(f"{output} cannot be written there. Choose another --output.")
     engine = Engine(profile, options.data)
+    if options.allow_downloads:
+        engine.allow_downloads()
     recipe = Recipe(
         prompt=options.prompt,
         action=options.action,
@@ -82,10 +107,7 @@ def generate(options: argparse.Namespace) -> None:
     else:
         picture = follow(engine.first_frame(recipe, stop))
     clip: Clip = follow(engine.animate(picture.recipe, picture.image, stop))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_suffix(".part")
-    shutil.copyfile(clip.video, part)
-    part.replace(output)
+    media.copy_whole(clip.video, output)
     if options.json:
         result = {"output": str(output), "seconds": round(clip.seconds, 2), "recipe": clip.recipe.to_dict()}
         sys.stdout.write(json.dumps(result) + "\n")

@@ -134,7 +134,7 @@ def compose_prompt(prompt: str, action: Action | None, style: Style) -> str:
     words = " ".join(prompt.split())
     if action and not any(keyword in words.lower() for keyword in action.keywords):
         words = f"{words}, {action.phrase}"
-    return style.template.format(prompt=words)
+    return style.template.replace("{prompt}", words)  # not format: other braces are the person's own
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"The settings file {path} is missing. Restore it from the project.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}. Mend that line.") from None
 
 

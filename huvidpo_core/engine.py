@@ -136,8 +136,9 @@ class Engine:
         if mask.shape != image.shape[:2] or not mask.any():
             raise UserError("Nothing is marked. Brush over the part that should be drawn anew, then try again.")
         recipe = self._complete(recipe).with_(origin="edited")
-        size = self.profile.video
-        image, mask = self.fit(image), media.fit(_grey(mask), size.width, size.height)[..., 0] > 127
+        size = self.profile.first_frame  # the painter's own, which may be larger than the video's
+        image = media.fit(image, size.width, size.height)
+        mask = media.fit(_grey(mask), size.width, size.height)[..., 0] > 127
         yield from self._paint(recipe, stop, lambda models, text, style, on_step: models.painter.repaint(
             image, mask, text, style.negative_prompt, recipe.seed, on_step))  # fmt: skip
 
@@ -161,7 +162,7 @@ class Engine:
         began = time.monotonic()
         style = self.styles[recipe.style]
         text = compose_prompt(recipe.prompt, self.actions[recipe.action], style)
-        with self._device_for_us():
+        with self._device_for_us(stop):
             models = yield from self._ready(stop)
             models.use_pack(self._packs_folder, recipe.pack, recipe.strength)
             watch = Stopwatch("animating", recipe.steps + 1)
@@ -183,7 +184,13 @@ class Engine:
 
     def gallery(self) -> list[Clip]:
         """All clips, newest first."""
-        return [self._clip(stored) for stored in self._store.list()]
+        clips = []
+        for stored in self._store.list():
+            try:
+                clips.append(self._clip(stored))
+            except UserError as error:  # a newer version's clip must not hide all others
+                log.warning("clip %s is left out of the gallery: %s", stored.id, error)
+        return clips
 
     def clip(self, clip_id: str) -> Clip:
         """One clip by its id. Raises UserError if there is none."""
@@ -230,9 +237,10 @@ class Engine:
             if self._models is None:
                 if missing := self.missing_downloads():
                     if not self._downloads_allowed:
-                        names = ", ".join(f"{item.name} ({item.gigabytes} GB)" for item in missing)
+                        names = "; ".join(f"{d.name} ({d.gigabytes} GB, {d.licence})" for d in missing)
                         raise UserError(
-                            f"These models are not on this machine yet: {names}. Agree to the download first."
+                            f"These models are not on this machine yet: {names}. Agree to the download first: on the "
+                            "page, or with --allow-downloads on the command line."
                         )
                     from huvidpo_core.generation.downloads import fetch
 
@@ -252,7 +260,7 @@ class Engine:
     def _paint(self, recipe: Recipe, stop: threading.Event, work) -> Iterator[Progress | Picture]:
         style = self.styles[recipe.style]
         text = compose_prompt(recipe.prompt, self.actions[recipe.action], style)
-        with self._device_for_us():
+        with self._device_for_us(stop):
             models = yield from self._ready(stop)
             watch: Stopwatch | None = None
 
@@ -265,13 +273,21 @@ class Engine:
                 return work(models, text, style, on_step)
 
             for item in generate(run, stop):
-                yield item if isinstance(item, Progress) else Picture(self.fit(item), recipe)
+                if isinstance(item, Progress):
+                    yield item
+        # After the lock is released: whoever gets the picture may animate it at once, before asking for a next item.
+        yield Picture(self.fit(item), recipe)
 
     @contextmanager
-    def _device_for_us(self) -> Iterator[None]:
-        """One job at a time: weights of packs are swapped in place."""
-        with self._working:
+    def _device_for_us(self, stop: threading.Event) -> Iterator[None]:
+        """One job at a time, since weights of packs are swapped in place. Raises Stopped while waiting."""
+        while not self._working.acquire(timeout=0.2):
+            if stop.is_set():
+                raise Stopped
+        try:
             yield
+        finally:
+            self._working.release()
 
     def _complete(self, recipe: Recipe) -> Recipe:
         """The recipe with every 'profile's own' filled in, checked."""

@@ -9,6 +9,8 @@ import errno
 import json
 import logging
 import re
+import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -152,7 +154,9 @@ def read_image(source: Path | str | Image.Image | np.ndarray) -> np.ndarray:
         if isinstance(source, np.ndarray):
             source = Image.fromarray(source)
         elif not isinstance(source, Image.Image):
-            source = Image.open(_existing(Path(source)), formats=_PICTURES)
+            with warnings.catch_warnings():  # our own limit speaks below, in a sentence
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                source = Image.open(_existing(Path(source)), formats=_PICTURES)
         width, height = source.size
         if width * height > MAX_PIXELS:
             raise UserError(f"{name} is too large: {width} x {height}. Please scale it down first.")
@@ -244,6 +248,12 @@ def _encode(path: Path, frames: np.ndarray, fps: float, options: list[str]) -> P
             *_, reason = printed.splitlines() or ["ffmpeg failed"]
             raise OSError(errno.ENOSPC if "No space left" in printed else errno.EIO, reason.rstrip("."))
     return path
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file so that `target` is whole or untouched. Raises UserError when it cannot be written."""
+    with _whole_file(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 @contextmanager

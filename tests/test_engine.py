@@ -202,3 +202,29 @@ def test_a_model_folder_that_is_not_there_is_a_sentence(profile, tmp_path):
     engine = Engine(broken, tmp_path, device="cpu")
     with pytest.raises(UserError, match="gone"):
         animate(engine)
+
+
+def test_a_picture_may_be_animated_as_soon_as_it_is_there(engine):
+    """The endpoint /generate animates before it has asked the painter's generator to end: the device must be free."""
+    from huvidpo_core.ui.api import Api
+
+    for item in engine.first_frame(RECIPE, threading.Event()):
+        if isinstance(item, Picture):
+            clip = list(engine.animate(item.recipe, item.image, threading.Event()))[-1]
+    assert isinstance(clip, Clip)
+    *_, (video, recipe) = Api(engine).generate(
+        RECIPE.prompt, RECIPE.action, RECIPE.style, 3, 0, -1, "fast", "auto", 1.0, 0
+    )
+    assert media.read_recipe(video) == recipe
+
+
+def test_who_waits_for_the_device_can_stop(engine):
+    """While one job holds the device, another that is stopped raises Stopped instead of waiting on."""
+    busy = engine.animate(RECIPE, np.zeros((HEIGHT, WIDTH, 3), np.uint8), threading.Event())
+    next(busy)
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        next(engine.first_frame(RECIPE, stop))
+    busy.close()
+    assert animate(engine).id

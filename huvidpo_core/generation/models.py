@@ -4,9 +4,11 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import torch
 import torch.nn.functional as F
+import transformers
 from diffusers import AutoencoderKL
 from torch import Tensor
 
@@ -35,6 +37,9 @@ class Models:
         where = torch.device(device) if device else torch.accelerator.current_accelerator() or torch.device("cpu")
         dtype = torch.float32 if where.type == "cpu" else torch.float16  # half precision on a CPU is 100 times slower
         log.info("loading %s on %s in %s", profile.title, where, dtype)
+        for library in (diffusers.utils.logging, transformers.utils.logging):
+            library.disable_progress_bar()  # stderr is for sentences; the faces have progress of their own
+            library.set_verbosity_error()
         painter = FirstFramePainter.load(profile.first_frame, device=where, dtype=dtype)
         animator = Animator.load(profile.video, device=where, dtype=dtype)
         return cls(painter, animator, _projection(painter.vae), where)

@@ -12,6 +12,8 @@ from huvidpo_core.miniature import data, networks
 from huvidpo_core.models import VideoUNet, motion_parameters
 from huvidpo_core.models.packs import ActionPack
 
+PARTS = ("tokenizer", "text_encoder", "text_encoder_2", "first_frame_unet")  # of the first-frame pipeline
+
 
 def assemble(work: Path, assets: Path) -> None:
     """Write `first_frame/`, an SDXL pipeline without its VAE, and `video/`, Stable Diffusion 1.x inflated.

@@ -17,7 +17,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from huvidpo_core.config import load_styles
+from huvidpo_core.config import compose_prompt, load_styles
 from huvidpo_core.miniature.world import Scene, caption, render
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Pool:
 
 def training_caption(scene: Scene, rng: np.random.Generator, styles: dict) -> str:
     """What a person might have typed for this scene, in the style's template, as the app composes it."""
-    return styles[scene.style].template.format(prompt=caption(scene, rng))
+    return compose_prompt(caption(scene, rng), None, styles[scene.style])
 
 
 def _render_shard(shard: int, pool: Pool, folder: Path) -> None:
@@ -108,7 +108,7 @@ def encode_pool(pool: Pool, vae: AutoencoderKL, folder: Path, *, device: torch.d
 
 def to_unit(frames: np.ndarray) -> Tensor:
     """uint8 (..., h, w, 3) to float (..., 3, h, w) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).float() / 127.5 - 1
+    return torch.from_numpy(np.array(frames)).movedim(-1, -3).float() / 127.5 - 1
 
 
 class LatentPool:

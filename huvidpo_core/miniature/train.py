@@ -19,7 +19,7 @@ import torch
 from huvidpo_core.config import ASSETS, PACKS, ROOT
 from huvidpo_core.errors import UserError
 from huvidpo_core.miniature import data, networks, stages, text
-from huvidpo_core.miniature.assemble import assemble, save_pack
+from huvidpo_core.miniature.assemble import PARTS, assemble, save_pack
 from huvidpo_core.miniature.world import ACTIONS
 from huvidpo_core.models import VideoUNet
 from huvidpo_core.models.weights import model_hash
@@ -62,35 +62,43 @@ class Trainer:
         stages.train_first_frame(self.shop, *self._text()).half().save_pretrained(self.shop.folder / "first_frame_unet")
 
     def stage_video(self) -> None:
-        still = networks.first_frame_unet().from_pretrained(self.shop.folder / "first_frame_unet", dtype=torch.float32)
+        still = networks.first_frame_unet().from_pretrained(self._made("first_frame_unet"), dtype=torch.float32)
         stages.train_video(self.shop, *self._text(), still).half().save_pretrained(self.shop.folder / "video_unet")
 
     def stage_packs(self) -> None:
         encoders, tokenizer = self._text()
         for action in ACTIONS:
-            unet = VideoUNet.from_pretrained(self.shop.folder / "video_unet", dtype=torch.float32)
+            unet = VideoUNet.from_pretrained(self._made("video_unet"), dtype=torch.float32)
             base_hash = model_hash(unet)
             stages.train_pack(self.shop, encoders.first, tokenizer, unet.to(self.shop.device), action)
             budget = self.shop.budget
             save_pack(unet, action, base_hash, budget.pack.steps, budget.pack_clips, self.packs_folder)
 
     def stage_assemble(self) -> None:
+        for name in (*PARTS, "video_unet", "vae"):
+            self._made(name)
         assemble(self.shop.folder, self.assets_folder)
 
     def _pools(self) -> list[data.Pool]:
         return [self.shop.clips, self.shop.stills, *(self.shop.lessons(action) for action in ACTIONS)]
 
+    def _made(self, name: str) -> Path:
+        """The folder that an earlier stage has written. Raises UserError when it has not."""
+        folder = self.shop.folder / name
+        if not folder.is_dir():
+            raise UserError(f"{folder} is not there yet: run the stages before this one, or `all`.")
+        return folder
+
     def _vae(self) -> data.AutoencoderKL:
-        vae = networks.PatchAutoencoderKL.from_pretrained(self.shop.folder / "vae", dtype=torch.float32)
+        vae = networks.PatchAutoencoderKL.from_pretrained(self._made("vae"), dtype=torch.float32)
         return vae.to(self.shop.device).eval()
 
     def _text(self) -> tuple[text.TextEncoders, text.PreTrainedTokenizerFast]:
-        folder = self.shop.folder
-        tokenizer = text.PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")
+        tokenizer = text.PreTrainedTokenizerFast.from_pretrained(self._made("tokenizer"))
         encoders = text.TextEncoders(tokenizer)
-        encoders.first = text.CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+        encoders.first = text.CLIPTextModel.from_pretrained(self._made("text_encoder"), dtype=torch.float32)
         encoders.second = text.CLIPTextModelWithProjection.from_pretrained(
-            folder / "text_encoder_2", dtype=torch.float32
+            self._made("text_encoder_2"), dtype=torch.float32
         )
         return encoders.to(self.shop.device).eval(), tokenizer
 
@@ -118,6 +126,9 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     budget = stages.BUDGETS[options.budget]
     if options.steps:
+        if options.stage in ("all", "render", "latents", "assemble"):
+            sys.stderr.write(f"--steps does not apply to '{options.stage}'; name the stage whose steps you mean.\n")
+            return 2
         field = {"packs": "pack"}.get(options.stage, options.stage.replace("-", "_"))
         budget = replace(budget, **{field: replace(getattr(budget, field), steps=options.steps)})
     shop = stages.Workshop(
@@ -132,8 +143,8 @@ def main(arguments: list[str] | None = None) -> int:
         for stage in STAGES if options.stage == "all" else (options.stage,):
             log.info("stage %s", stage)
             trainer.run(stage)
-    except (UserError, FileNotFoundError) as error:
-        sys.stderr.write(f"{error} (were the stages before this one run?)\n")
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     return 0
 

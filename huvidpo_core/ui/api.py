@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from huvidpo_core.engine import Clip, Engine, Picture, Progress
+from huvidpo_core.engine import Clip, Engine, Progress
 from huvidpo_core.media import read_image
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.ui.work import told
@@ -64,10 +64,9 @@ class Api:
 
         def both(stop: threading.Event) -> Iterator[Progress | Clip]:
             for item in self.engine.first_frame(recipe, stop):
-                if isinstance(item, Picture):
-                    yield from self.engine.animate(recipe.with_(origin="generated"), item.image, stop)
-                else:
+                if isinstance(item, Progress):
                     yield item
+            yield from self.engine.animate(recipe.with_(origin="generated"), item.image, stop)
 
         yield from self._clip(both)
 

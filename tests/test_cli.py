@@ -1,0 +1,91 @@
+"""The commands, run in this process: exit status, the file they leave, and one line on stderr for every mistake."""
+
+import json
+
+import pytest
+
+from huvidpo_core import cli, media
+from huvidpo_core.models.packs import ActionPack
+from tests.reference import reference
+from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_profile
+
+GOOD = ["generate", "--prompt", "a red horse", "--action", "horse_run", "--style", "cartoon", "--seed", "7"]
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory):
+    return make_profile(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def run(profile, tmp_path, monkeypatch, capsys):
+    """Runs a command on the tiny models; returns exit status, stdout and stderr."""
+    monkeypatch.setattr(cli, "choose_profile", lambda name: profile)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        try:
+            status = cli.main([str(argument) for argument in arguments])
+        except SystemExit as ended:
+            status = ended.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def test_generate_writes_an_mp4_and_says_how(run, tmp_path):
+    """Status 0, a clip of the profile's size where it was asked for, the recipe as one JSON line, nothing else."""
+    status, out, _ = run(*GOOD, "--output", tmp_path / "new" / "horse.mp4", "--json")
+    assert status == 0
+    result = json.loads(out)
+    assert result["recipe"]["seed"] == 7 and result["output"].endswith("horse.mp4")
+    assert media.read_video(tmp_path / "new" / "horse.mp4").frames.shape == (FRAMES, HEIGHT, WIDTH, 3)
+    assert media.read_recipe(tmp_path / "new" / "horse.mp4") == result["recipe"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["horse.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--prompt", " "], "prompt is empty"),
+        (["--action", "sing"], "no action 'sing'"),
+        (["--style", "oil"], "no style 'oil'"),
+        (["--steps", "0"], "at least one denoising step"),
+        (["--steps", "-3"], "at least one denoising step"),
+        (["--steps", "many"], "invalid int value"),
+        (["--sampler", "magic"], "no sampler 'magic'"),
+        (["--pack", "nobody"], "no action pack"),
+        (["--first-frame", "none.png"], "none.png"),
+        (["--first-frame", "text.png"], "not a picture"),
+        (["--output", "horse.avi"], "must end in .mp4"),
+        (["--output", "folder.mp4"], "cannot be written"),
+        (["--output", "text.png/horse.mp4"], "cannot be"),
+        (["--wrong"], "Unrecognized"),
+    ],
+)
+def test_a_mistake_is_status_2_and_one_line(run, tmp_path, arguments, words):
+    """Every mistake names itself on a single line; no video is left."""
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "folder.mp4").mkdir()
+    status, _, err = run(*GOOD, "--output", "horse.mp4", *arguments)
+    assert status == 2
+    assert words in err and err.count("\n") == 1
+    assert not (tmp_path / "horse.mp4").exists() and not list(tmp_path.glob("*.part"))
+
+
+def test_import_official_makes_a_pack(run, tmp_path):
+    """The published-format checkpoint becomes a pack folder that loads; a second import there is refused."""
+    folder = reference("model/unet")
+    arguments = ["import-official", "--unet", folder, "--action", "rain", "--output", tmp_path / "packs" / "rain"]
+    status, out, _ = run(*arguments)
+    assert status == 0 and out.strip() == str(tmp_path / "packs" / "rain")
+    assert ActionPack.load(tmp_path / "packs" / "rain").action == "rain"
+    status, _, err = run(*arguments)
+    assert status == 2 and err.count("\n") == 1
+
+
+def test_every_command_explains_itself(run):
+    """`--help` ends with status 0 and names the flags."""
+    status, out, _ = run("generate", "--help")
+    assert status == 0 and "--first-frame" in out
