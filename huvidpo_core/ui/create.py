@@ -159,7 +159,7 @@ class Create:
             session = self.sessions.of(request.session_hash)
             session.outcome = ("", "info")
             count = len(Settings._fields)
-            for view in handler(session, Settings(*values[:count]), *values[count:]):
+            for view in handler(session, Settings(*values[:count]).in_step(self.engine), *values[count:]):
                 yield view.values()
 
         pressed = button.click(self.begin, None, [bar, *self._button_parts], **AT_ONCE)

@@ -165,7 +165,7 @@ def motion_part(engine: Engine) -> Motion:
     with gr.Row(elem_classes="hv-line hv-motion"):
         pack = gr.Dropdown(
             [(choice.title, choice.id) for choice in choices], value=choices[0].id, label="Learnt motion",
-            elem_id="pack", scale=3, min_width=180,
+            elem_id="pack", scale=3, min_width=180, allow_custom_value=True,  # it may lag behind the action
         )  # fmt: skip
         strength = gr.Slider(
             0, 1.5, 1.0, step=0.05, label="Strength", buttons=[], elem_id="strength", scale=3, min_width=180

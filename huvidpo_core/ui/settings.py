@@ -25,6 +25,15 @@ class Settings(NamedTuple):
     guidance: float | None
     frames: float | None
 
+    def in_step(self, engine: Engine) -> "Settings":
+        """The same, with a motion that the action does not have replaced by the action's own.
+
+        The menu of motions follows the choice of an action a moment later; who presses a button in between sends the
+        old action's motion.
+        """
+        known = {choice.id for choice in engine.packs(self.action or "")}
+        return self if self.pack in known else self._replace(pack=None)
+
     def recipe(self, seed: int) -> Recipe:
         """The recipe these settings ask for, with this seed; not checked yet."""
         return Recipe(

@@ -156,3 +156,11 @@ def test_new_action_swaps_an_untouched_example(engine):
 def test_stopped_is_not_an_error():
     """`Stopped` stays outside the errors a person is shown."""
     assert not issubclass(Stopped, gr.Error)
+
+
+def test_a_motion_of_another_action_becomes_the_actions_own(engine, settings):
+    """Pressing a button before the menu has followed the action sends the old motion; it is replaced, others stay."""
+    lagging = settings._replace(action="rain", pack="waterfall").in_step(engine)
+    assert lagging.pack is None and engine._complete(lagging.recipe(1)).pack == "rain"
+    for kept in ("rain", "rain/liked", ""):
+        assert settings._replace(action="rain", pack=kept).in_step(engine).pack == kept
