@@ -25,8 +25,7 @@ def main() -> None:
     from huvidpo_core.ui import build_app, launch_options
 
     try:
-        engine = Engine(choose_profile(flags.profile), flags.data)
-        app = build_app(engine)
+        app = build_app(engine := Engine(choose_profile(flags.profile), flags.data))
     except UserError as error:
         parser.exit(2, f"{error}\n")
     try:

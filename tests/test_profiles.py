@@ -90,7 +90,7 @@ def test_nothing_is_fetched_before_the_person_agreed(tmp_path, monkeypatch):
     engine = Engine(small_full(), tmp_path, device="cpu")
     assert engine.missing_downloads() == list(load_profile("full").downloads)
     engine.warm_up()
-    with pytest.raises(UserError, match=r"stable-diffusion-xl-base-1.0 \(3.3 GB\).*Agree"):
+    with pytest.raises(UserError, match=r"stable-diffusion-xl-base-1.0 \(3.3 GB, CreativeML.*Agree"):
         list(engine.animate(RECIPE, np.zeros((HEIGHT, WIDTH, 3), np.uint8), threading.Event()))
     engine.allow_downloads()
     with pytest.raises(AssertionError, match="asked the network"):
