@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads are ten times slower on busy cores
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # stderr is for our one line
@@ -46,7 +46,7 @@ def parser() -> Parser:
     make.add_argument("--steps", type=int, help="denoising steps; the profile's own number if not given")
     make.add_argument("--guidance", type=float)
     make.add_argument("--sampler", default="fast", help=" or ".join(SAMPLERS))
-    make.add_argument("--frames", type=int, default=0)
+    make.add_argument("--frames", type=int, help="frames of the clip; the profile's own number if not given")
     make.add_argument("--pack", help="action pack, or PACK/PREFERENCE; empty for the bare base model")
     make.add_argument("--strength", type=float, default=1.0)
     make.add_argument(
@@ -61,46 +61,59 @@ def parser() -> Parser:
     official = commands.add_parser("import-official", help="a published HuViDPO or LAMP checkpoint to an action pack")
     official.add_argument("--unet", type=Path, required=True, help="the checkpoint's folder")
     official.add_argument("--lora", type=Path, help="a HuViDPO LoRA (.pth)")
+    official.add_argument(
+        "--key-frames",
+        choices=("first+previous", "first"),
+        default="first+previous",
+        help="what attention looks at: first+previous for a HuViDPO checkpoint, first for LAMP's",
+    )
     official.add_argument("--action", required=True)
     official.add_argument("--family", default="sd1")
     official.add_argument("--output", type=Path, help="the pack's folder; lora_weights/FAMILY/ACTION if not given")
     official.set_defaults(run=import_official)
+
+    judge = commands.add_parser(
+        "evaluate", help="measure a folder of clips: agreement, motion, flicker, with intervals"
+    )
+    judge.add_argument("--clips", type=Path, required=True, help="folder of MP4s and GIFs; the folders in it count")
+    judge.add_argument(
+        "--prompts",
+        type=Path,
+        help="NAME, tab, PROMPT on each line; or a JSON object; or a prompt on each line, in the order of the clips' "
+        "names; the prompts in the clips' recipes if not given",
+    )
+    judge.add_argument("--json", type=Path, required=True, help="the JSON file to write")
+    judge.add_argument("--markdown", type=Path, help="write the tables here too")
+    judge.add_argument("--plot", type=Path, help="write a plot here too, a PNG")
+    judge.add_argument("--profile", help="miniature or full; chosen by the hardware when not given")
+    judge.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
+    judge.set_defaults(run=evaluate)
     return top
 
 
 def generate(options: argparse.Namespace) -> None:
     """Draw or read the first frame, animate it, and put the MP4 where it was asked for."""
-    if options.steps is not None and options.steps < 1:
-        raise UserError(f"--steps is {options.steps}; at least one denoising step is needed.")
-    if options.guidance is not None and options.guidance < 0:
-        raise UserError(f"--guidance is {options.guidance}; it must be 0 or more.")
-    profile = choose_profile(options.profile)
-    output = options.output
-    if output.suffix.lower() != ".mp4":
-        raise UserError(f"--output is {output}; its name must end in .mp4.")
-    try:  # now, not after minutes of work
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"The folder {output.parent} cannot be made ({error.strerror}). Choose another --output."
-        ) from error
-    if output.is_dir() or not os.access(output.parent, os.W_OK):
-        raise UserError(f"{output} cannot be written there. Choose another --output.")
-    engine = Engine(profile, options.data)
-    if options.allow_downloads:
-        engine.allow_downloads()
-    recipe = Recipe(
-        prompt=options.prompt,
-        action=options.action,
-        style=options.style,
+    recipe = Recipe.asked(
+        options.prompt,
+        options.action,
+        options.style,
         seed=options.seed,
-        steps=options.steps or 0,
-        guidance=-1.0 if options.guidance is None else options.guidance,
+        steps=options.steps,
+        guidance=options.guidance,
         sampler=options.sampler,
         pack=options.pack,
         strength=options.strength,
         frames=options.frames,
-    ).check(engine.actions, engine.styles)
+    )
+    profile = choose_profile(options.profile)
+    output = options.output
+    if output.suffix.lower() != ".mp4":
+        raise UserError(f"--output is {output}; its name must end in .mp4.")
+    check_writable(output, "--output")
+    engine = Engine(profile, options.data)
+    if options.allow_downloads:
+        engine.allow_downloads()
+    recipe.check(engine.actions, engine.styles)
     stop = threading.Event()
     if options.first_frame:
         picture = Picture(engine.fit(media.read_image(options.first_frame)), recipe.with_(origin="uploaded"))
@@ -123,12 +136,53 @@ def import_official(options: argparse.Namespace) -> None:
         raise UserError(f"There is no action '{options.action}'. Choose one of: {', '.join(actions)}.")
     destination = options.output or PACKS / options.family / options.action
     pack = convert(
-        options.unet, destination, action=options.action, lora_file=options.lora, title=actions[options.action].title
+        options.unet,
+        destination,
+        action=options.action,
+        lora_file=options.lora,
+        key_frames=options.key_frames,
+        title=actions[options.action].title,
     )
     sys.stdout.write(f"{pack.folder}\n")
 
 
-def follow(work: Iterator) -> Picture | Clip:
+def evaluate(options: argparse.Namespace) -> None:
+    """Measure the clips, write what was asked for, and print the table of the totals."""
+    if options.plot and options.plot.suffix.lower() != ".png":
+        raise UserError(f"--plot is {options.plot}; its name must end in .png.")
+    for flag in ("json", "markdown", "plot"):
+        if path := getattr(options, flag):
+            check_writable(path, f"--{flag}")
+    prompts = ""
+    if options.prompts:
+        from huvidpo_core.evaluation.clips import read_prompts
+
+        prompts = read_prompts(options.prompts)
+    engine = Engine(choose_profile(options.profile), options.data)
+    found = follow(engine.evaluate(options.clips, threading.Event(), prompts=prompts))
+    found.write_json(options.json)
+    if options.markdown:
+        found.write_markdown(options.markdown)
+    if options.plot:
+        from huvidpo_core.evaluation.plot import write_plot
+
+        write_plot(found, options.plot)
+    sys.stdout.write(found.summary())
+
+
+def check_writable(path: Path, flag: str) -> None:
+    """Make the folder of a file to be written; raise UserError now, not after minutes of work, if that cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The folder {path.parent} cannot be made ({error.strerror}). Choose another {flag}."
+        ) from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path} cannot be written there. Choose another {flag}.")
+
+
+def follow(work: Iterator) -> Any:
     """Run long work to its result, with a progress line on a terminal's stderr."""
     show = sys.stderr.isatty()
     result = None

@@ -10,13 +10,19 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from huvidpo_core.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
 PACKS = ROOT / "lora_weights"
+
+KeyFrames = Literal["first+previous", "first", "own"]
+"""Where frame i's keys and values come from: frames 0 and i-1 (HuViDPO), frame 0 (LAMP), or i itself (a 2D network)."""
+
+Attention = Literal["auto", "sdpa", "xformers"]
+"""How the video UNet computes attention: PyTorch's own way or xformers; "auto" takes xformers where it works."""
 
 T = TypeVar("T")
 
@@ -59,7 +65,8 @@ class VideoConfig:
     ddim_steps: int
     guidance: float
     guidance_until: float = 1.0  # share of the steps that use guidance
-    key_frames: str = "first+previous"
+    key_frames: KeyFrames = "first+previous"  # of the base; an action pack may bring its own
+    attention: Attention = "auto"
     shared_noise: float = 0.2
     negative_prompt: str = ""
 
@@ -75,6 +82,7 @@ class Profile:
     video: VideoConfig
     gpu_gigabytes: float = 0.0  # memory a CUDA device must have for this profile to be chosen by itself; 0: none needed
     downloads: tuple[Download, ...] = ()
+    judge: str | None = None  # what evaluations see with: a CLIP (folder or hub name), or the miniature's judge
 
 
 @dataclass(frozen=True)
@@ -110,8 +118,10 @@ def load_profile(name: str, folder: Path = ASSETS / "profiles") -> Profile:
 
 
 def load_styles(path: Path = ASSETS / "styles.toml") -> dict[str, Style]:
-    """Read the styles, in file order."""
+    """Read the styles, in file order. Raises UserError for a malformed file or one without a style."""
     styles = {name: build(Style, table, f"{path.name} [{name}]") for name, table in read_toml(path).items()}
+    if not styles:
+        raise UserError(f"{path} has no style in it. Restore it from the project, or add one.")
     for name, style in styles.items():
         if style.template.count("{prompt}") != 1:
             raise UserError(f"{path.name} [{name}]: the template must contain {{prompt}} exactly once.")
@@ -119,8 +129,14 @@ def load_styles(path: Path = ASSETS / "styles.toml") -> dict[str, Style]:
 
 
 def load_actions(path: Path = ASSETS / "actions.toml") -> dict[str, Action]:
-    """Read the actions, in file order."""
-    return {name: build(Action, table, f"{path.name} [{name}]") for name, table in read_toml(path).items()}
+    """Read the actions, in file order. Raises UserError for a malformed file or one without an action."""
+    actions = {name: build(Action, table, f"{path.name} [{name}]") for name, table in read_toml(path).items()}
+    if not actions:
+        raise UserError(f"{path} has no action in it. Restore it from the project, or add one.")
+    for name, action in actions.items():
+        if not any(example.strip() for example in action.examples):
+            raise UserError(f"{path.name} [{name}]: 'examples' is empty. Add at least one prompt.")
+    return actions
 
 
 def resolve(location: str) -> str:
@@ -153,6 +169,8 @@ def build(cls: type[T], table: Mapping[str, Any], where: str) -> T:
     Raises:
         UserError: a key is unknown, missing, or holds a value of the wrong type.
     """
+    if not isinstance(table, Mapping):
+        raise UserError(f"{where} should be a table of settings, not {table!r}.")
     hints = get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls)}
     if unknown := sorted(set(table) - set(fields)):
@@ -170,6 +188,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return tuple(_convert(get_args(hint)[0], item, where) for item in value)
     if isinstance(hint, types.UnionType) and value is None:
         return None
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise UserError(f"{where} is {value!r}. Choose one of: {', '.join(get_args(hint))}.")
+        return value
     allowed = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

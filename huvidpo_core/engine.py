@@ -5,16 +5,13 @@ previews and stops as it likes. Models load at first use; importing this module 
 """
 
 import hashlib
-import logging
 import random
 import shutil
 import threading
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,16 +27,19 @@ from huvidpo_core.config import (
     load_profile,
     load_styles,
 )
-from huvidpo_core.errors import Stopped, UserError
-from huvidpo_core.models.packs import list_packs
-from huvidpo_core.preferences.store import Store, StoredClip
+from huvidpo_core.errors import Stopped, UserError, enough_memory
+from huvidpo_core.gallery import Gallery
+from huvidpo_core.models.menu import PackMenu
 from huvidpo_core.progress import Progress, Stopwatch, generate
-from huvidpo_core.recipe import Recipe
-from huvidpo_core.results import Clip, PackChoice, Picture
+from huvidpo_core.recipe import Recipe, check_steps
+from huvidpo_core.results import Clip, PackChoice, Picture, Reading
+from huvidpo_core.workbench import Workbench
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from huvidpo_core.evaluation import Evaluation
+    from huvidpo_core.generation.models import Models
 
-__all__ = ["Clip", "Engine", "PackChoice", "Picture", "Progress", "choose_profile"]
+__all__ = ["Clip", "Engine", "PackChoice", "Picture", "Progress", "Reading", "choose_profile"]
 
 
 def choose_profile(name: str | None) -> Profile:
@@ -67,49 +67,47 @@ class Engine:
         self.styles: dict[str, Style] = load_styles()
         self.actions: dict[str, Action] = load_actions()
         self._packs_folder = packs / profile.family
-        self._device = device
-        self._models = None
-        self._loading = threading.Lock()
-        self._working = threading.Lock()
-        self._store = Store(data)
-        self._downloads_allowed = False
+        self._menu = PackMenu(self._packs_folder)
+        self._bench = Workbench(profile, device)
+        self._clips = Gallery(data)
 
     # What there is
 
     def status(self) -> str:
         """One line for people: the profile, the device, whether the models are loaded."""
-        if self._models is None:
+        if not self.loaded:
             return f"{self.profile.title}, models not loaded yet"
-        return f"{self.profile.title} on {self._models.device}, models loaded"
+        return f"{self.profile.title} on {self._bench.models.device}, models loaded"
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the models are in memory."""
+        return self._bench.models is not None
 
     def missing_downloads(self) -> list[Download]:
         """Downloads that are not on this machine yet; empty for the miniature."""
-        if not self.profile.downloads:
-            return []
-        from huvidpo_core.generation.downloads import is_present
-
-        return [download for download in self.profile.downloads if not is_present(download)]
+        return self._bench.missing_downloads()
 
     def allow_downloads(self) -> None:
         """The person has seen `missing_downloads` and agreed; the next use of the models fetches them."""
-        self._downloads_allowed = True
+        self._bench.allow_downloads()
 
     def packs(self, action: str) -> list[PackChoice]:
         """The menu of an action: its packs and their preference LoRAs on disk now, the default first, base last."""
-        choices = []
-        for pack in list_packs(self._packs_folder):
-            if pack.action == action:
-                choices.append(PackChoice(pack.name, f"{pack.title} (motion)"))
-                choices += [PackChoice(f"{pack.name}/{name}", f"{pack.title} + {name}") for name in pack.preferences]
-        own = [choice for choice in choices if choice.id == action]
-        return [*own, *(c for c in choices if c.id != action), PackChoice("", "None (base model)")]
+        return self._menu.choices(action)
+
+    def words(self, prompt: str) -> Reading:
+        """Which words of a prompt the first-frame model understands; loads no model."""
+        from huvidpo_core.generation.words import read, vocabulary
+
+        return read(vocabulary(self.profile.first_frame.base), prompt)
 
     def surprise(self, seed: int) -> Recipe:
         """A prompt, style and action drawn by the seed from the examples."""
         draw = random.Random(seed)
         action = draw.choice(list(self.actions))
         style = draw.choice(list(self.styles))
-        return replace(self.defaults(), prompt=draw.choice(self.actions[action].examples), action=action, style=style)
+        return self._complete(Recipe(draw.choice(self.actions[action].examples), action, style))
 
     def defaults(self, sampler: str = "fast") -> Recipe:
         """The profile's own steps, guidance and frames for this sampler, with some prompt, action and style."""
@@ -119,15 +117,14 @@ class Engine:
 
     # First frames
 
-    def first_frame(self, recipe: Recipe, stop: threading.Event, *, steps: int = 0) -> Iterator[Progress | Picture]:
-        """Draw the first frame; the last item is the Picture. `steps` 0: the profile's. Raises UserError, Stopped."""
-        if not 0 <= steps <= 200:
-            raise UserError(
-                f"The number of steps is {steps}; it must lie between 1 and 200, or 0 for the usual number."
-            )
+    def first_frame(
+        self, recipe: Recipe, stop: threading.Event, *, steps: int | None = None
+    ) -> Iterator[Progress | Picture]:
+        """Draw the first frame; the last item is the Picture. No `steps`: the profile's. Raises UserError, Stopped."""
+        check_steps(steps)
         recipe = self._complete(recipe).with_(origin="generated")
         yield from self._paint(recipe, stop, lambda models, text, style, on_step: models.painter.draw(
-            text, style.negative_prompt, recipe.seed, on_step, steps=steps))  # fmt: skip
+            text, style.negative_prompt, recipe.seed, on_step, steps=steps or 0))  # fmt: skip
 
     def repaint(
         self, recipe: Recipe, image: np.ndarray, mask: np.ndarray, stop: threading.Event
@@ -162,10 +159,10 @@ class Engine:
         began = time.monotonic()
         style = self.styles[recipe.style]
         text = compose_prompt(recipe.prompt, self.actions[recipe.action], style)
-        with self._device_for_us(stop):
-            models = yield from self._ready(stop)
+        with self._bench.reserved(stop):
+            models = yield from self._bench.ready(stop)
             models.use_pack(self._packs_folder, recipe.pack, recipe.strength)
-            watch = Stopwatch("animating", recipe.steps + 1)
+            watch = Stopwatch("animating", recipe.steps)
             for step, preview in models.animator.steps(
                 image,
                 text,
@@ -179,34 +176,25 @@ class Engine:
                 yield watch.at(step.index + 1, preview)
                 if stop.is_set():
                     raise Stopped
+            yield Progress("decoding the clip", 0, 1)
             frames = models.animator.finish(step.latents)
-        yield self._keep(recipe, image, frames, time.monotonic() - began)
+        yield self._clips.keep(recipe, image, frames, self.profile.video.fps, time.monotonic() - began)
 
     def gallery(self) -> list[Clip]:
         """All clips, newest first."""
-        clips = []
-        for stored in self._store.list():
-            try:
-                clips.append(self._clip(stored))
-            except UserError as error:  # a newer version's clip must not hide all others
-                log.warning("clip %s is left out of the gallery: %s", stored.id, error)
-        return clips
+        return self._clips.list()
 
     def clip(self, clip_id: str) -> Clip:
         """One clip by its id. Raises UserError if there is none."""
-        return self._clip(self._store.get(clip_id))
+        return self._clips.get(clip_id)
 
     def delete(self, clip_id: str) -> None:
         """Remove a clip and its files."""
-        self._store.delete(clip_id)
+        self._clips.delete(clip_id)
 
     def gif(self, clip_id: str) -> Path:
         """The clip as a GIF (made on first request)."""
-        path = self.clip(clip_id).video.with_suffix(".gif")
-        if not path.exists():
-            frames, fps = media.read_video(path.with_suffix(".mp4"))
-            media.write_gif(path, frames, fps)
-        return path
+        return self._clips.gif(clip_id)
 
     def open_recipe(self, video: Path) -> Picture:
         """The recipe in a dropped MP4, with its first frame (ours from the gallery if known, else the video's own)."""
@@ -214,61 +202,45 @@ class Engine:
         if values is None:
             raise UserError("This video carries no recipe. Drop an MP4 that was made here, as it was downloaded.")
         recipe = Recipe.from_dict(values).check(self.actions, self.styles)
-        for clip in self.gallery():
-            if recipe.first_frame and clip.recipe.first_frame == recipe.first_frame and clip.picture.exists():
-                return Picture(media.read_image(clip.picture), recipe)
+        if picture := self._clips.picture_of(recipe):
+            return Picture(media.read_image(picture), recipe)
         return Picture(self.fit(media.read_video(video, max_frames=1).frames[0]), recipe)
+
+    def evaluate(
+        self, clips: Path | Sequence[Path], stop: threading.Event, *, prompts: str = ""
+    ) -> Iterator["Progress | Evaluation"]:
+        """Measure the MP4s and GIFs of a folder, or these; the last item is the Evaluation. Raises UserError, Stopped.
+
+        `prompts` is what a prompts file holds (`evaluation.clips`); it goes before the prompts in the clips' recipes.
+        """
+        from huvidpo_core.evaluation import evaluate
+
+        with enough_memory():
+            scorer, judge = self._bench.judges()
+            yield from evaluate(clips, stop, prompts=prompts, scorer=scorer, judge=judge)
 
     # How
 
     def warm_up(self) -> None:
         """Load the models now; a failure is logged and shown when they are first needed."""
-        if self.missing_downloads() and not self._downloads_allowed:
-            return
-        try:
-            self._load()
-        except UserError as error:
-            log.warning("%s", error)
+        self._bench.warm_up()
 
-    def _load(self):
-        from huvidpo_core.generation.models import Models
-
-        with self._loading:
-            if self._models is None:
-                if missing := self.missing_downloads():
-                    if not self._downloads_allowed:
-                        names = "; ".join(f"{d.name} ({d.gigabytes} GB, {d.licence})" for d in missing)
-                        raise UserError(
-                            f"These models are not on this machine yet: {names}. Agree to the download first: on the "
-                            "page, or with --allow-downloads on the command line."
-                        )
-                    from huvidpo_core.generation.downloads import fetch
-
-                    for item in missing:
-                        fetch(item)
-                self._models = Models.load(self.profile, self._device)
-            return self._models
-
-    def _ready(self, stop: threading.Event):
-        if self._models is None:
-            yield Progress("loading the models", 0, 1)
-        models = self._load()
-        if stop.is_set():
-            raise Stopped
-        return models
+    def _load(self) -> "Models":
+        return self._bench.load()
 
     def _paint(self, recipe: Recipe, stop: threading.Event, work) -> Iterator[Progress | Picture]:
         style = self.styles[recipe.style]
         text = compose_prompt(recipe.prompt, self.actions[recipe.action], style)
-        with self._device_for_us(stop):
-            models = yield from self._ready(stop)
+        with self._bench.reserved(stop):
+            models = yield from self._bench.ready(stop)
             watch: Stopwatch | None = None
 
             def run(report) -> np.ndarray:
                 def on_step(step: int, total: int, latents) -> bool:
                     nonlocal watch
                     watch = watch or Stopwatch("drawing the first frame", total)
-                    return report(watch.at(step, models.picture_preview(latents)))
+                    ended = report(watch.at(step, models.picture_preview(latents)))
+                    return report(Progress("decoding the picture", 0, 1)) if step == total else ended
 
                 return work(models, text, style, on_step)
 
@@ -278,53 +250,20 @@ class Engine:
         # After the lock is released: whoever gets the picture may animate it at once, before asking for a next item.
         yield Picture(self.fit(item), recipe)
 
-    @contextmanager
-    def _device_for_us(self, stop: threading.Event) -> Iterator[None]:
-        """One job at a time, since weights of packs are swapped in place. Raises Stopped while waiting."""
-        while not self._working.acquire(timeout=0.2):
-            if stop.is_set():
-                raise Stopped
-        try:
-            yield
-        finally:
-            self._working.release()
-
     def _complete(self, recipe: Recipe) -> Recipe:
         """The recipe with every 'profile's own' filled in, checked."""
         recipe.check(self.actions, self.styles)
         video = self.profile.video
         default_steps = video.steps if recipe.sampler == "fast" else video.ddim_steps
-        pack = recipe.pack
-        if pack is None:
-            pack = recipe.action if (self._packs_folder / recipe.action).is_dir() else ""
+        if recipe.pack:
+            self._menu.check(recipe.pack)
         return recipe.with_(
             steps=recipe.steps or default_steps,
             guidance=video.guidance if recipe.guidance < 0 else recipe.guidance,
             frames=recipe.frames or video.frames,
-            pack=pack,
+            pack=self._menu.default(recipe.action) if recipe.pack is None else recipe.pack,
             profile=self.profile.name,
             version=__version__,
-        )
-
-    def _keep(self, recipe: Recipe, image: np.ndarray, frames: np.ndarray, seconds: float) -> Clip:
-        clip_id = uuid.uuid4().hex
-        media.write_png(self._store.picture(clip_id), image)
-        try:
-            media.write_mp4(self._store.video(clip_id), frames, self.profile.video.fps, recipe.to_dict())
-            return self._clip(self._store.add(clip_id, recipe.to_dict(), seconds))
-        except UserError:
-            for path in (self._store.picture(clip_id), self._store.video(clip_id)):
-                path.unlink(missing_ok=True)
-            raise
-
-    def _clip(self, stored: StoredClip) -> Clip:
-        return Clip(
-            id=stored.id,
-            recipe=Recipe.from_dict(stored.recipe),
-            video=self._store.video(stored.id),
-            picture=self._store.picture(stored.id),
-            created=stored.created,
-            seconds=stored.seconds,
         )
 
 

@@ -1,5 +1,8 @@
 """The exceptions a person may be shown. Their message is the whole sentence: what is wrong and what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """Something a person can mend: a wrong value, a missing file, a model that is not there.
@@ -10,3 +13,25 @@ class UserError(Exception):
 
 class Stopped(Exception):  # noqa: N818  (not an error: the person asked for it)
     """The person pressed Stop; raised at the first step boundary after that."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, the GPU's or the machine's; told by the words, since PyTorch's CPU has no type for it."""
+    words = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Around heavy work: when memory runs out inside, a UserError says what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(
+            "There is not enough memory for this. Ask for fewer frames, choose a profile of smaller pictures "
+            "(miniature), or close other programs that hold memory; then try again."
+        ) from error

@@ -5,17 +5,14 @@ browser plays it (H.264, yuv420p, index in front), each frame a key frame so tha
 carries the recipe it was made from as JSON in its `comment` tag. Every file appears whole or not at all.
 """
 
-import errno
 import json
 import logging
 import re
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -23,6 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from huvidpo_core import ffmpeg
 from huvidpo_core.errors import UserError
+from huvidpo_core.files import whole_file, write_error
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +132,7 @@ def write_png(path: Path | str, image: np.ndarray, recipe: dict[str, Any] | None
     path, info = Path(path), PngInfo()
     if recipe is not None:
         info.add_text("comment", json.dumps(recipe))
-    with _whole_file(path) as temporary:
+    with whole_file(path) as temporary:
         Image.fromarray(image).save(temporary, format="PNG", pnginfo=info)
     return path
 
@@ -241,38 +239,17 @@ def _encode(path: Path, frames: np.ndarray, fps: float, options: list[str]) -> P
         raise ValueError(f"fps must be above 0, got {fps}")
     _, h, w, _ = frames.shape
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{w}x{h}", "-framerate", str(fps), "-i", "-"]
-    with _whole_file(path) as temporary:
+    with whole_file(path) as temporary:
         result = ffmpeg.run(["-v", "error", *raw, *options, f"file:{temporary}"], frames.tobytes())
         if result.returncode:
-            printed = result.stderr.decode(errors="replace").strip()
-            *_, reason = printed.splitlines() or ["ffmpeg failed"]
-            raise OSError(errno.ENOSPC if "No space left" in printed else errno.EIO, reason.rstrip("."))
+            raise write_error(result.stderr.decode(errors="replace"))
     return path
 
 
 def copy_whole(source: Path, target: Path) -> None:
     """Copy a file so that `target` is whole or untouched. Raises UserError when it cannot be written."""
-    with _whole_file(target) as temporary:
+    with whole_file(target) as temporary:
         shutil.copyfile(source, temporary)
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[Path]:
-    """A name in the same folder to write to; it becomes `path` at the end, or is removed if anything goes wrong."""
-    path = path.absolute()
-    temporary = path.with_name(f".{uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        logger.warning("cannot write %s: %s", path, error)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full. Please free some space" if full else error.strerror
-        raise UserError(f"{path.name} could not be written: {reason}.") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _existing(path: Path) -> Path:

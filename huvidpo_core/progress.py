@@ -14,8 +14,9 @@ import numpy as np
 class Progress:
     """Where a long piece of work stands.
 
-    `stage` is a short phrase for people ("drawing the first frame"); `step` of `total`; `seconds_left` is None while
-    unknown; `preview` is a small uint8 picture (h, w, 3) or a clip (f, h, w, 3), or None.
+    `stage` is a short phrase for people ("drawing the first frame"); `step` of `total`, where a total of 1 is a
+    phase without steps ("decoding the clip"); `seconds_left` is None while unknown; `preview` is a small uint8 picture
+    (h, w, 3) or a clip (f, h, w, 3), or None.
     """
 
     stage: str
@@ -26,15 +27,21 @@ class Progress:
 
 
 class Stopwatch:
-    """Estimates the time left of one stage from the steps already done."""
+    """Estimates the time left of one stage from the steps already done.
+
+    The first step also pays for what comes before it (encoding, the warming of caches), so the estimate begins with the
+    second and leaves the first out.
+    """
 
     def __init__(self, stage: str, total: int) -> None:
-        self._stage, self._total, self._began = stage, total, time.monotonic()
+        self._stage, self._total = stage, total
+        self._first: tuple[int, float] | None = None  # the first step that was told, and when
 
     def at(self, step: int, preview: np.ndarray | None = None) -> Progress:
         """Progress after `step` of the stage's steps."""
-        elapsed = time.monotonic() - self._began
-        left = elapsed / step * (self._total - step) if step else None
+        now = time.monotonic()
+        first, began = self._first = self._first or (step, now)
+        left = (now - began) / (step - first) * (self._total - step) if step > first else None
         return Progress(self._stage, step, self._total, left, preview)
 
 

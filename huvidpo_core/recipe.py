@@ -8,6 +8,7 @@ from huvidpo_core.config import build
 from huvidpo_core.errors import UserError
 
 MAX_PROMPT = 2000  # characters; the text encoders read far less, a longer text is a paste gone wrong
+MAX_STEPS, MAX_GUIDANCE, FRAMES = 200, 30, (2, 64)
 SAMPLERS = ("fast", "ddim")
 ORIGINS = ("generated", "edited", "uploaded")
 
@@ -36,6 +37,37 @@ class Recipe:
     profile: str = ""
     version: str = ""
 
+    @classmethod
+    def asked(
+        cls,
+        prompt: str | None,
+        action: str | None,
+        style: str | None,
+        *,
+        seed: float | None = None,
+        steps: float | None = None,
+        guidance: float | None = None,
+        sampler: str | None = None,
+        pack: str | None = None,
+        strength: float | None = None,
+        frames: float | None = None,
+    ) -> "Recipe":
+        """What a command line or a program asks for. None, and nothing else, leaves a setting to its default.
+
+        Raises:
+            UserError: a number is none, or not whole where it must be, or beyond its bounds; so are 0 steps.
+        """
+        chosen = {
+            "seed": _number("seed", seed, int),
+            "steps": check_steps(_number("number of steps", steps, int)),
+            "guidance": _within("guidance", _number("guidance", guidance), 0, MAX_GUIDANCE),
+            "sampler": sampler,
+            "strength": _number("strength", strength),
+            "frames": _within("number of frames", _number("number of frames", frames, int), *FRAMES),
+        }
+        settings = {name: value for name, value in chosen.items() if value is not None}
+        return cls(prompt or "", action or "", style or "", pack=pack, **settings)
+
     def check(self, actions: Mapping[str, Any], styles: Mapping[str, Any]) -> "Recipe":
         """This recipe, or a UserError that says what is wrong and what to do."""
         if not self.prompt.strip():
@@ -49,11 +81,11 @@ class Recipe:
         _one_of("sampler", self.sampler, SAMPLERS)
         _one_of("origin", self.origin, ORIGINS)
         _within("seed", self.seed, 0, 2**32 - 1)
-        _within("number of steps", self.steps, 0, 200)
-        _within("guidance", self.guidance, -1, 30)
+        _within("number of steps", self.steps, 0, MAX_STEPS)
+        _within("guidance", self.guidance, -1, MAX_GUIDANCE)
         _within("strength", self.strength, 0, 1.5)
         if self.frames:
-            _within("number of frames", self.frames, 2, 64)
+            _within("number of frames", self.frames, *FRAMES)
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,6 +107,22 @@ def _one_of(what: str, value: str, known: Any) -> None:
         raise UserError(f"There is no {what} '{value}'. Choose one of: {', '.join(known)}.")
 
 
-def _within(what: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:  # also refuses NaN
+def check_steps(steps: int | None) -> int | None:
+    """This number of steps. Raises UserError unless it is None or within bounds."""
+    return _within("number of steps", steps, 1, MAX_STEPS)
+
+
+def _within(what: str, value: float | None, low: float, high: float) -> float | None:
+    if value is not None and not low <= value <= high:  # also refuses NaN
         raise UserError(f"The {what} is {value}; it must lie between {low} and {high}.")
+    return value
+
+
+def _number(what: str, value: float | None, kind: type = float) -> float | None:
+    """`value` as a float or, if it is whole, an int; None stays None."""
+    try:
+        if value is None or float(value) == kind(value):
+            return None if value is None else kind(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise UserError(f"The {what} is {value!r}; give a {'whole number' if kind is int else 'number'}.")

@@ -1,4 +1,4 @@
-"""What the engine hands out besides `Progress`: pictures, clips, and the entries of the LoRA menu."""
+"""What the engine hands out besides `Progress`: pictures, clips, the entries of the LoRA menu, how words are read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,3 +34,11 @@ class PackChoice:
 
     id: str
     title: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the first-frame model makes of a prompt: phrases it understood, in order, and words it ignored."""
+
+    understood: tuple[str, ...]
+    ignored: tuple[str, ...]

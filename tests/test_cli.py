@@ -1,11 +1,18 @@
 """The commands, run in this process: exit status, the file they leave, and one line on stderr for every mistake."""
 
 import json
+import shutil
+from functools import partial
+from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from huvidpo_core import cli, media
+from huvidpo_core.config import PACKS
+from huvidpo_core.models import weights
 from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.workbench import Workbench
 from tests.reference import reference
 from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_profile
 
@@ -51,8 +58,10 @@ def test_generate_writes_an_mp4_and_says_how(run, tmp_path):
         (["--prompt", " "], "prompt is empty"),
         (["--action", "sing"], "no action 'sing'"),
         (["--style", "oil"], "no style 'oil'"),
-        (["--steps", "0"], "at least one denoising step"),
-        (["--steps", "-3"], "at least one denoising step"),
+        (["--steps", "0"], "number of steps is 0; it must lie between 1 and 200"),
+        (["--steps", "-3"], "number of steps is -3"),
+        (["--frames", "0"], "number of frames is 0"),
+        (["--guidance", "-1"], "guidance is -1.0"),
         (["--steps", "many"], "invalid int value"),
         (["--sampler", "magic"], "no sampler 'magic'"),
         (["--pack", "nobody"], "no action pack"),
@@ -83,6 +92,41 @@ def test_import_official_makes_a_pack(run, tmp_path):
     assert ActionPack.load(tmp_path / "packs" / "rain").action == "rain"
     status, _, err = run(*arguments)
     assert status == 2 and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("arguments", "wanted"), [([], "first+previous"), (["--key-frames", "first"], "first")])
+def test_a_lamp_checkpoint_says_so(run, tmp_path, arguments, wanted):
+    """--key-frames travels into the pack, HuViDPO's without it; a choice that is none is one line."""
+    official = ["import-official", "--unet", reference("model/unet"), "--action", "rain", "--output", tmp_path / "rain"]
+    status, _, _ = run(*official, *arguments)
+    assert status == 0 and ActionPack.load(tmp_path / "rain").key_frames == wanted
+    status, _, err = run(*official, "--key-frames", "last")
+    assert status == 2 and "'first'" in err and err.count("\n") == 1
+
+
+def test_a_full_disk_while_importing_is_status_2_and_one_line(run, tmp_path, monkeypatch):
+    """safetensors' own words for a full disk become a sentence; no half pack and no fragment is left."""
+
+    def full(tensors: dict, path: Path, metadata: dict) -> None:
+        Path(path).write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(weights, "save_file", full)
+    folder = tmp_path / "packs"
+    status, _, err = run(
+        "import-official", "--unet", reference("model/unet"), "--action", "rain", "--output", folder / "rain"
+    )
+    assert status == 2 and "the disk is full" in err and err.count("\n") == 1
+    assert list(folder.iterdir()) == []
+
+
+def test_an_unknown_pack_lists_those_there_are_before_anything_loads(run, tmp_path, monkeypatch, profile):
+    """`--pack nope` costs no loading of models and names the packs on disk."""
+    shutil.copytree(PACKS / "miniature" / "rain", tmp_path / "packs" / profile.family / "rain")
+    monkeypatch.setattr(cli, "Engine", partial(cli.Engine, packs=tmp_path / "packs"))
+    monkeypatch.setattr(Workbench, "load", lambda self: pytest.fail("the models were loaded"))
+    status, _, err = run(*GOOD, "--output", "horse.mp4", "--pack", "nope")
+    assert status == 2 and err == "There is no action pack 'nope'. Choose one of: rain; or '' for the base model.\n"
 
 
 def test_every_command_explains_itself(run):

@@ -42,6 +42,8 @@ def test_the_shipped_files_are_read():
         ({"video": VIDEO | {"fps": "8"}}, "video: fps should be int"),
         ({"video": VIDEO | {"fps": True}}, "video: fps should be int"),
         ({"video": VIDEO | {"speed": 1}}, "unknown key 'speed'"),
+        ({"video": VIDEO | {"key_frames": "last"}}, "key_frames is 'last'. Choose one of: first"),
+        ({"video": VIDEO | {"attention": 3}}, "attention is 3. Choose one of: auto, sdpa, xformers"),
         ({"downloads": [{"name": "a"}]}, "'what' is missing"),
     ],
 )
@@ -75,6 +77,27 @@ def test_a_style_a_person_adds_is_there(tmp_path):
     assert load_styles(path) == {"oil": Style("Oil", "{prompt}, oil painting")}
 
 
+ACTION = 'title = "Rain"\nphrase = "in the rain"\nkeywords = ["rain"]\n'
+
+
+@pytest.mark.parametrize(
+    ("load", "text", "words"),
+    [
+        (load_styles, "", "has no style in it"),
+        (load_styles, "oil = 3\n", "should be a table"),
+        (load_actions, "# nothing left\n", "has no action in it"),
+        (load_actions, f"[rain]\n{ACTION}examples = []\n", r"\[rain\]: 'examples' is empty"),
+        (load_actions, f'[rain]\n{ACTION}examples = [" "]\n', r"\[rain\]: 'examples' is empty"),
+    ],
+)
+def test_settings_that_were_emptied_are_sentences(tmp_path, load, text, words):
+    """A file without a style or an action, and an action without an example, are named, not stumbled over later."""
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=words):
+        load(path)
+
+
 def test_the_action_is_said_once():
     """Its phrase joins a prompt that does not mention it, and only then; line breaks become spaces."""
     action = Action("Rain", "in the rain", ("rain",), ())
@@ -90,3 +113,31 @@ def test_a_recipe_survives_json():
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
     with pytest.raises(UserError, match="unknown key 'hack'"):
         Recipe.from_dict(recipe.to_dict() | {"hack": 1})
+
+
+def test_only_none_leaves_a_setting_to_the_profile():
+    """What a program leaves out is the default; what it gives is taken, whole numbers as int."""
+    assert Recipe.asked("a cat", "rain", "cartoon") == Recipe("a cat", "rain", "cartoon")
+    asked = Recipe.asked("a cat", "rain", "cartoon", seed=3.0, steps=1, guidance=0, strength=0, frames=2, pack="")
+    assert asked == Recipe("a cat", "rain", "cartoon", 3, 1, 0.0, pack="", strength=0.0, frames=2)
+    assert isinstance(asked.seed, int) and Recipe.asked(None, None, None).prompt == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"steps": 0}, "number of steps is 0; it must lie between 1 and 200"),
+        ({"steps": -2}, "number of steps is -2"),
+        ({"steps": 2.5}, "number of steps is 2.5; give a whole number"),
+        ({"frames": 0}, "number of frames is 0; it must lie between 2 and 64"),
+        ({"frames": 65}, "number of frames is 65"),
+        ({"guidance": -1}, "guidance is -1.0; it must lie between 0 and 30"),
+        ({"guidance": float("nan")}, "guidance is nan; give a number"),
+        ({"strength": "much"}, "strength is 'much'; give a number"),
+        ({"seed": float("inf")}, "seed is inf; give a whole number"),
+    ],
+)
+def test_zero_is_not_a_way_to_say_default(change, words):
+    """A number out of bounds or none at all is a sentence that names it: 0 steps, 0 frames and guidance -1 too."""
+    with pytest.raises(UserError, match=words):
+        Recipe.asked("a cat", "rain", "cartoon", **change)

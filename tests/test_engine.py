@@ -5,10 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from transformers import CLIPTextModel
 
 from huvidpo_core import media
+from huvidpo_core.config import PACKS, load_profile
 from huvidpo_core.engine import Clip, Engine, Picture, Progress
 from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.generation.animate import Animator
+from huvidpo_core.generation.first_frame import FirstFramePainter
 from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.models.weights import model_hash, motion_parameters
 from huvidpo_core.recipe import Recipe
@@ -194,6 +199,70 @@ def test_a_full_disk_leaves_nothing_half_written(engine, monkeypatch):
     assert sorted(path.name for path in (engine.data / "clips").iterdir()) == before
 
 
+def no_room(size: int) -> None:
+    """What each of the three raises: PyTorch on a CPU and numpy for real, CUDA by its type and words."""
+    if size == 0:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of")
+    torch.empty(size) if size > 10**17 else np.empty(size)
+
+
+@pytest.mark.parametrize("size", [0, 10**15, 10**18], ids=["CUDA", "numpy", "CPU"])
+def test_too_little_memory_is_a_sentence(engine, monkeypatch, size):
+    """Drawing and animating say what to do, nothing is kept, and the device is free for the next job."""
+    before = sorted(path.name for path in (engine.data / "clips").iterdir())
+    with monkeypatch.context() as patched:
+        patched.setattr(Animator, "finish", lambda *_: no_room(size))
+        patched.setattr(FirstFramePainter, "draw", lambda *_, **__: no_room(size))
+        with pytest.raises(UserError, match=r"not enough memory.*fewer frames"):
+            animate(engine)
+        with pytest.raises(UserError, match="not enough memory"):
+            list(engine.first_frame(RECIPE, threading.Event()))
+    assert sorted(path.name for path in (engine.data / "clips").iterdir()) == before
+    assert animate(engine).id
+
+
+def test_another_runtime_error_is_not_taken_for_it(engine, monkeypatch):
+    """Only running out of memory becomes that sentence; a mistake of ours stays what it is."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("tensor 7 is on fire")
+
+    monkeypatch.setattr(Animator, "finish", broken)
+    with pytest.raises(RuntimeError, match="on fire"):
+        animate(engine)
+
+
+def test_loading_without_memory_does_not_blame_the_folder(profile, tmp_path, monkeypatch):
+    """When the models do not fit, the sentence is about memory, not about a broken folder; later they load."""
+    engine = Engine(profile, tmp_path, device="cpu")
+    with monkeypatch.context() as patched:
+        patched.setattr(CLIPTextModel, "from_pretrained", lambda *_, **__: no_room(10**18))
+        with pytest.raises(UserError, match="not enough memory"):
+            animate(engine)
+        engine.warm_up()
+    assert not engine.loaded and animate(engine).id
+
+
+def test_a_pack_that_is_not_there_is_said_before_the_models_load(profile, tmp_path):
+    """Neither drawing nor animating loads anything for it, and the sentence lists the packs there are."""
+    engine = Engine(profile, tmp_path, device="cpu", packs=PACKS.parent / "no packs")
+    for work in (engine.first_frame, lambda recipe, stop: engine.animate(recipe, np.zeros((9, 9, 3), np.uint8), stop)):
+        with pytest.raises(UserError, match=r"no action pack 'nope'\. Choose one of: none so far"):
+            next(work(RECIPE.with_(pack="nope"), threading.Event()))
+    assert not engine.loaded
+    shipped = Engine(load_profile("miniature"), tmp_path, device="cpu")
+    with pytest.raises(UserError, match=r"birds_fly, firework, .* waterfall; or ''"):
+        next(shipped.first_frame(RECIPE.with_(pack="rain/nope"), threading.Event()))
+
+
+def test_a_surprise_has_its_own_actions_pack(tmp_path):
+    """Drawn again by the same seed; the pack is the drawn action's, not the first action's."""
+    engine = Engine(load_profile("miniature"), tmp_path, device="cpu")
+    surprises = [engine.surprise(seed) for seed in range(20)]
+    assert all(recipe.pack == recipe.action for recipe in surprises)
+    assert len({recipe.action for recipe in surprises}) > 4 and engine.surprise(7) == surprises[7]
+
+
 def test_a_model_folder_that_is_not_there_is_a_sentence(profile, tmp_path):
     """The folder is named, and what to do."""
     import dataclasses
@@ -212,9 +281,7 @@ def test_a_picture_may_be_animated_as_soon_as_it_is_there(engine):
         if isinstance(item, Picture):
             clip = list(engine.animate(item.recipe, item.image, threading.Event()))[-1]
     assert isinstance(clip, Clip)
-    *_, (video, recipe) = Api(engine).generate(
-        RECIPE.prompt, RECIPE.action, RECIPE.style, 3, 0, -1, "fast", "auto", 1.0, 0
-    )
+    *_, (video, recipe) = Api(engine).generate(RECIPE.prompt, RECIPE.action, RECIPE.style, 3)
     assert media.read_recipe(video) == recipe
 
 

@@ -13,10 +13,11 @@ ALLOWED = {
     "preferences": set(),
     "generation": {"models", "preferences"},
     "training": {"models", "preferences", "generation"},
-    "miniature": {"models", "preferences", "generation", "training"},
+    "evaluation": {"models", "generation"},
+    "miniature": {"models", "preferences", "generation", "training", "evaluation"},
     "ui": {"engine"},
 }
-TOP = {"config", "errors", "media", "ffmpeg", "recipe", "results", "progress"}
+TOP = {"config", "errors", "files", "media", "ffmpeg", "recipe", "results", "progress"}
 FORBIDDEN = {"ui": {"torch", "diffusers"}, "preferences": {"torch", "diffusers", "gradio"}}
 
 

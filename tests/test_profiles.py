@@ -1,6 +1,7 @@
 """The profile `full` on the hub's layouts, made small: what is where, what is fetched, and that nothing is unasked."""
 
 import dataclasses
+import errno
 import shutil
 import threading
 from pathlib import Path
@@ -13,6 +14,7 @@ from huvidpo_core import engine as engine_module
 from huvidpo_core.config import load_profile
 from huvidpo_core.engine import Engine, choose_profile
 from huvidpo_core.errors import UserError
+from huvidpo_core.generation.downloads import fetch
 from huvidpo_core.recipe import Recipe
 from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_profile, make_vae
 
@@ -95,6 +97,24 @@ def test_nothing_is_fetched_before_the_person_agreed(tmp_path, monkeypatch):
     engine.allow_downloads()
     with pytest.raises(AssertionError, match="asked the network"):
         list(engine.animate(RECIPE, np.zeros((HEIGHT, WIDTH, 3), np.uint8), threading.Event()))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), r"disk is full: .* needs 3.3 GB"),
+        (ConnectionError("reset"), r"could not be downloaded \(ConnectionError\)"),
+    ],
+)
+def test_a_download_that_fails_says_why(tmp_path, monkeypatch, error, words):
+    """A full disk is not blamed on the network, nor the other way round; the model is named."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("huvidpo_core.generation.downloads.hf_hub_download", fail)
+    with pytest.raises(UserError, match=words):
+        fetch(load_profile("full").downloads[0])
 
 
 def test_an_incomplete_download_is_still_missing(hub, tmp_path, monkeypatch):

@@ -2,13 +2,16 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import event
 
 from huvidpo_core.errors import UserError
+from huvidpo_core.preferences import store as store_module
 from huvidpo_core.preferences.store import Store
 
 WRITER = """
@@ -67,3 +70,68 @@ def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path):
     (tmp_path / "huvidpo.db").write_bytes(b"no database" * 1000)
     with pytest.raises(UserError, match="cannot be used"):
         Store(tmp_path)
+
+
+def pragma(store: Store, statement: str) -> None:
+    """Every new connection of the store runs this statement."""
+    store.close()
+    event.listen(store._database, "connect", lambda connection, _: connection.execute(statement).close())
+
+
+def lock(store: Store) -> sqlite3.Connection:
+    store.close()
+    other = sqlite3.connect(store._file, isolation_level=None)
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    return other
+
+
+def corrupt(store: Store) -> None:
+    store.close()
+    pages = bytearray(store._file.read_bytes())
+    pages[200:] = b"\xa5" * (len(pages) - 200)
+    store._file.write_bytes(pages)
+
+
+TROUBLES = {
+    "locked": (lock, "Another program is writing"),
+    "disk full": (lambda store: pragma(store, "PRAGMA max_page_count=1"), "disk is full; free some space"),
+    "read-only": (lambda store: pragma(store, "PRAGMA query_only=ON"), "Make the folder writable"),
+    "corrupt": (corrupt, "Move it away, or restore it"),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_trouble_after_opening_is_a_sentence(tmp_path, monkeypatch, trouble):
+    """SQLite's own errors, made for real: writing, and reading where it fails, says what is wrong and what to do."""
+    monkeypatch.setattr(store_module, "LOCK_SECONDS", 0.1)
+    store = Store(tmp_path)
+    store.video("a").touch()
+    store.add("a", {}, 0.0)
+    make, advice = TROUBLES[trouble]
+    made = make(store)
+    with pytest.raises(UserError, match=rf"huvidpo\.db cannot be used.*{advice}"):
+        store.add("b", {"prompt": "x" * 10_000}, 0.0)
+    if trouble in ("locked", "corrupt"):
+        for read in (store.list, lambda: store.get("a"), lambda: store.delete("a")):
+            with pytest.raises(UserError, match=advice):
+                read()
+    elif trouble == "read-only":
+        assert [clip.id for clip in store.list()] == ["a"]
+        with pytest.raises(UserError, match=advice):
+            store.delete("a")
+        assert store.video("a").exists()
+    if made is not None:
+        made.close()
+        assert [clip.id for clip in store.list()] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["50% done", "what? now", "a#b", "ä & =;", "%20"])
+def test_a_folder_may_have_any_name(tmp_path, name):
+    """Signs that mean something in an address are just letters of a path: the file is where it should be."""
+    folder = tmp_path / name
+    store = Store(folder)
+    store.video("a").touch()
+    store.add("a", {}, 0.0)
+    assert (folder / "huvidpo.db").is_file() and [path.name for path in tmp_path.iterdir()] == [name]
+    assert [clip.id for clip in Store(folder).list()] == ["a"]

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
 from huvidpo_core.config import VideoConfig
 from huvidpo_core.generation.denoise import Step, denoise, make_scheduler
 from huvidpo_core.generation.latents import decode, draw_noise, encode, fit_preview, latents_to_rgb
-from huvidpo_core.generation.loading import load_component, load_vae, local_folder, readable
+from huvidpo_core.generation.loading import choose_attention, load_component, load_vae, local_folder, readable
 from huvidpo_core.media import match_histograms
 from huvidpo_core.models import VideoUNet
 
@@ -37,8 +37,9 @@ class Animator:
             unet = VideoUNet.from_pretrained(base, subfolder="unet", dtype=dtype, local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(base, subfolder="tokenizer", local_files_only=True)
         unet.set_key_frames(config.key_frames)
+        choose_attention(unet.to(device).eval(), config.attention, device)
         return cls(
-            unet.to(device).eval(),
+            unet,
             load_vae(base / "vae", dtype).to(device),
             load_component(CLIPTextModel, base / "text_encoder", dtype).to(device),
             tokenizer,

@@ -7,6 +7,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Offl
 
 from huvidpo_core.config import Download
 from huvidpo_core.errors import UserError
+from huvidpo_core.files import is_full
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,11 @@ def fetch(download: Download) -> None:
             log.info("fetching %s of %s", file, download.name)
             hf_hub_download(download.name, file)
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        if isinstance(error, OSError) and is_full(error):
+            raise UserError(
+                f"The disk is full: the model {download.name} needs {download.gigabytes} GB. Free some space, then try "
+                "again: what arrived is kept."
+            ) from error
         raise UserError(
             f"The model {download.name} could not be downloaded ({type(error).__name__}). Check the network and, for a "
             "gated model, that you are logged in with `hf auth login`; then try again: what arrived is kept."

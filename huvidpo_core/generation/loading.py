@@ -1,6 +1,7 @@
 """Reading model components from folders in the Hugging Face layout, with errors that a person can act on."""
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,12 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 
-from huvidpo_core.config import resolve
-from huvidpo_core.errors import UserError
+from huvidpo_core.config import Attention, resolve
+from huvidpo_core.errors import UserError, out_of_memory
+from huvidpo_core.models import VideoUNet
 from huvidpo_core.models.vae import PatchAutoencoderKL
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -23,6 +27,8 @@ def readable(location: str | Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if out_of_memory(error):  # the folder is not at fault
+            raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"The model '{location}' cannot be loaded ({reason}). Check that its folder is complete, or fetch it again."
@@ -66,3 +72,38 @@ def load_vae(folder: Path, dtype: torch.dtype) -> torch.nn.Module:
     if kind is None:
         raise UserError(f"The VAE in '{folder}' is of the unknown kind '{name}'. Give a Stable Diffusion VAE.")
     return load_component(kind, folder, dtype)
+
+
+def choose_attention(unet: VideoUNet, wish: Attention, device: torch.device) -> str:
+    """Set how the network on `device` computes attention: "sdpa" (PyTorch's own) or "xformers", which is returned.
+
+    "auto" takes xformers on a CUDA device where a small clip gets through with it: that depends not only on its being
+    there but on its version, the GPU, the precision and the width of the network's heads.
+
+    Raises:
+        UserError: xformers was asked for by name and does not work here.
+    """
+    if wish == "sdpa" or (wish == "auto" and device.type != "cuda"):
+        return "sdpa"
+    try:
+        unet.set_attention_backend("xformers")
+        _small_pass(unet)
+        return "xformers"
+    except (ImportError, RuntimeError, ValueError) as error:
+        unet.set_attention_backend("native")
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        if wish == "xformers":
+            raise UserError(
+                f"xformers does not work here ({reason}). Install one that does, or choose attention = 'auto'."
+            ) from error
+        log.info("attention without xformers: %s", reason)
+        return "sdpa"
+
+
+@torch.inference_mode()
+def _small_pass(unet: VideoUNet) -> None:
+    """Two frames of the smallest size that every level of the network can halve."""
+    side = 2 ** len(unet.config.block_out_channels)
+    like = {"device": unet.device, "dtype": unet.dtype}
+    text = torch.zeros(1, 8, unet.config.cross_attention_dim, **like)
+    unet(torch.zeros(1, unet.config.in_channels, 2, side, side, **like), 1, text)

@@ -9,33 +9,41 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedT
 
 from huvidpo_core.config import load_actions
 from huvidpo_core.miniature import data, networks
+from huvidpo_core.miniature.workshop import SHIPPED, Workshop
 from huvidpo_core.models import VideoUNet, motion_parameters
 from huvidpo_core.models.packs import ActionPack
 
-PARTS = ("tokenizer", "text_encoder", "text_encoder_2", "first_frame_unet")  # of the first-frame pipeline
+_VIDEO_TEXT = (("tokenizer", "video/tokenizer"), ("text_encoder", "video/text_encoder"))
+SCHEDULERS = {"first_frame": networks.first_frame_scheduler, "video": networks.video_scheduler}
 
 
-def assemble(work: Path, assets: Path) -> None:
-    """Write `first_frame/`, an SDXL pipeline without its VAE, and `video/`, Stable Diffusion 1.x inflated.
+def assemble(shop: Workshop, assets: Path, packs: Path) -> None:
+    """Replace `assets` and `packs` by what the stages have made.
 
-    Both halves share the VAE and the tokenizer's words; the VAE is stored once, with the video model.
+    `assets` gets `first_frame/`, an SDXL pipeline without its VAE; `first_frame_dpo/`, the preference-aligned UNet for
+    it, stored apart as the published one is; `video/`, Stable Diffusion 1.x inflated; `judge/`. Both halves share the
+    VAE and the tokenizer's words; the VAE is stored once, with the video model. Everything is put together beside its
+    place and moved there at the end: a failure on the way leaves the old miniature whole, since packs fit one base.
+
+    Raises:
+        UserError: a stage has not been run yet.
     """
-    first, video = assets / "first_frame", assets / "video"
-    for folder in (first, video):
+    parts = {name: shop.made(name) for name in (*SHIPPED, "packs")}
+    new_assets, new_packs = (folder.with_name(f".{folder.name}-new") for folder in (assets, packs))
+    for folder in (new_assets, new_packs):
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    for name in ("tokenizer", "tokenizer_2"):
-        shutil.copytree(work / "tokenizer", first / name)
-    for name in ("text_encoder", "text_encoder_2"):
-        shutil.copytree(work / name, first / name)
-    shutil.copytree(work / "first_frame_unet", first / "unet")
-    networks.first_frame_scheduler().save_pretrained(first / "scheduler")
-    (first / "model_index.json").write_text(json.dumps(_index(first), indent=2) + "\n")
-
-    for name in ("tokenizer", "text_encoder", "vae"):
-        shutil.copytree(work / name, video / name)
-    shutil.copytree(work / "video_unet", video / "unet")
-    networks.video_scheduler().save_pretrained(video / "scheduler")
+    for name, place in (*SHIPPED.items(), ("tokenizer", "first_frame/tokenizer_2"), *_VIDEO_TEXT):
+        shutil.copytree(parts[name], new_assets / place)
+    for name, scheduler in SCHEDULERS.items():
+        scheduler().save_pretrained(new_assets / name / "scheduler")
+    index = _index(new_assets / "first_frame")
+    (new_assets / "first_frame" / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    for kept in (file for file in assets.glob("*") if file.is_file()):  # the card and its pictures
+        shutil.copy2(kept, new_assets)
+    shutil.copytree(parts["packs"], new_packs)
+    for folder, new in ((assets, new_assets), (packs, new_packs)):
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
 
 
 def save_pack(unet: VideoUNet, action: str, base_hash: str, steps: int, clips: int, folder: Path) -> ActionPack:

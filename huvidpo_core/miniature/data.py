@@ -47,6 +47,10 @@ class Pool:
         source = [self.seed, *self.name.encode()]
         return [Scene.sample(np.random.default_rng([*source, index]), **dict(self.fixed)) for index in indices]
 
+    def all_scenes(self) -> list[Scene]:
+        """The scenes of all shards, in order."""
+        return [scene for shard in self.shards() for scene in self.scenes(shard)]
+
 
 def training_caption(scene: Scene, rng: np.random.Generator, styles: dict) -> str:
     """What a person might have typed for this scene, in the style's template, as the app composes it."""
@@ -90,20 +94,27 @@ def pixels(pool: Pool, folder: Path) -> list[np.ndarray]:
 
 
 @torch.no_grad()
-def encode_pool(pool: Pool, vae: AutoencoderKL, folder: Path, *, device: torch.device, precision: torch.dtype) -> None:
-    """Encode every pixel shard that has no latents yet into `NAME-latents-0007.npy`, float16 (n, c, f, h/8, w/8)."""
+def encode_pool(
+    pool: Pool, vae: AutoencoderKL, folder: Path, latents: Path, *, device: torch.device, precision: torch.dtype
+) -> None:
+    """Encode every pixel shard that has no latents yet into `latents/NAME-0007.npy`, float16 (n, c, f, h/8, w/8)."""
+    latents.mkdir(exist_ok=True)
     for shard in pool.shards():
-        target = folder / f"{pool.name}-latents-{shard:04d}.npy"
+        target = latents / f"{pool.name}-{shard:04d}.npy"
         if target.exists():
             continue
         frames = np.load(folder / f"{pool.name}-{shard:04d}.npy", mmap_mode="r")
-        rows = []
-        for clip in frames:
-            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                rows.append(vae.encode(to_unit(clip).to(device)).latent_dist.mode().float() * vae.config.scaling_factor)
-        latents = torch.stack(rows).transpose(1, 2)  # (n, c, f, h, w)
-        _save(target, latents.half().cpu().numpy())
+        rows = [encode_frames(clip, vae, device, precision) for clip in frames]
+        _save(target, torch.stack(rows).transpose(1, 2).half().numpy())  # (n, c, f, h, w)
         log.info("%s: latents %d of %d", pool.name, shard + 1, len(pool.shards()))
+
+
+@torch.no_grad()
+def encode_frames(frames: np.ndarray, vae: AutoencoderKL, device: torch.device, precision: torch.dtype) -> Tensor:
+    """uint8 (f, h, w, 3) -> scaled latents (f, c, h/8, w/8), float32 on the CPU."""
+    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        latents = vae.encode(to_unit(frames).to(device)).latent_dist.mode()
+    return latents.float().cpu() * vae.config.scaling_factor
 
 
 def to_unit(frames: np.ndarray) -> Tensor:
@@ -112,13 +123,13 @@ def to_unit(frames: np.ndarray) -> Tensor:
 
 
 class LatentPool:
-    """All latents of some pools in memory, with their scenes."""
+    """All latents of some pools, from the folder of one VAE's latents, in memory, with their scenes."""
 
     def __init__(self, pools: list[Pool], folder: Path) -> None:
         shards, self.scenes = [], []
         for pool in pools:
             for shard in pool.shards():
-                shards.append(torch.from_numpy(np.load(folder / f"{pool.name}-latents-{shard:04d}.npy")))
+                shards.append(torch.from_numpy(np.load(folder / f"{pool.name}-{shard:04d}.npy")))
                 self.scenes += pool.scenes(shard)
         self.latents = torch.cat(shards)  # (n, c, f, h, w) float16
         self.styles = load_styles()

@@ -13,6 +13,9 @@ from huvidpo_core.models.vae import PatchAutoencoderKL
 
 CHANNELS = (64, 96)
 HEADS = (2, 3)
+SHARED_NOISE = 0.5
+"""Share of frame 0's noise in the other frames' (`latents.correlate`); the paper's is 0.2. A small network's errors
+follow the noise it is given: where frames share more of it they share more of the errors, which then do not flicker."""
 NOISE = {
     "beta_start": 0.00085,
     "beta_end": 0.012,

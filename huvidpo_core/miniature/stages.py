@@ -1,8 +1,5 @@
 """What each training stage of the miniature does, given the stages before it. `train.py` runs them in order."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
@@ -11,99 +8,31 @@ from torch.nn import functional as F
 
 from huvidpo_core.generation.latents import correlate
 from huvidpo_core.miniature import data, networks, text
-from huvidpo_core.miniature.loop import Schedule, train
+from huvidpo_core.miniature.loop import train
+from huvidpo_core.miniature.workshop import Workshop
 from huvidpo_core.models import VideoUNet, is_motion
 from huvidpo_core.models.vae import PatchAutoencoderKL
 from huvidpo_core.training.motion import motion_loss, target
 
-
-@dataclass(frozen=True)
-class Budget:
-    """How much of everything: scenes rendered, and the schedule of each stage."""
-
-    clips: int
-    stills: int
-    pack_clips: int
-    captions: int
-    vae: Schedule
-    text: Schedule
-    first_frame: Schedule
-    video: Schedule
-    pack: Schedule
-
-
-BUDGETS = {
-    "cpu": Budget(
-        clips=1024,
-        stills=8192,
-        pack_clips=16,
-        captions=30_000,
-        vae=Schedule(steps=4000, lr=1e-3, weight_decay=0.0),
-        text=Schedule(steps=1500, lr=2e-3),
-        first_frame=Schedule(steps=4000, lr=1e-3),
-        video=Schedule(steps=2000, lr=6e-4, ema=0.998),
-        pack=Schedule(steps=60, lr=1e-4, warmup=10, ema=0.95),
-    ),
-    "gpu": Budget(
-        clips=8192,
-        stills=65536,
-        pack_clips=16,
-        captions=30_000,
-        vae=Schedule(steps=40_000, lr=1e-3, weight_decay=0.0),
-        text=Schedule(steps=1500, lr=2e-3),
-        first_frame=Schedule(steps=60_000, lr=1e-3),
-        video=Schedule(steps=30_000, lr=6e-4),
-        pack=Schedule(steps=500, lr=1e-4, warmup=20, ema=0.98),
-    ),
-    "test": Budget(
-        clips=2,
-        stills=4,
-        pack_clips=2,
-        captions=300,
-        vae=Schedule(steps=2, lr=1e-3),
-        text=Schedule(steps=2, lr=1e-3),
-        first_frame=Schedule(steps=2, lr=1e-3),
-        video=Schedule(steps=2, lr=1e-3),
-        pack=Schedule(steps=2, lr=1e-4),
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """Where and on what a training runs."""
-
-    folder: Path
-    budget: Budget
-    device: torch.device
-    precision: torch.dtype
-    workers: int
-
-    @property
-    def clips(self) -> data.Pool:
-        """16-frame clips of every action, for the VAE and the video UNet."""
-        return data.Pool("clips", self.budget.clips, data.FRAMES)
-
-    @property
-    def stills(self) -> data.Pool:
-        """First frames, for the VAE and the first-frame UNet."""
-        return data.Pool("stills", self.budget.stills, 1)
-
-    def lessons(self, action: str) -> data.Pool:
-        """The few clips from which an action's pack is taught; no other stage sees them."""
-        return data.Pool(f"lessons-{action}", self.budget.pack_clips, data.FRAMES, fixed=(("action", action),))
+EDITED = 0.25  # share of the video UNet's clips that show something pasted into them
 
 
 def train_vae(shop: Workshop) -> PatchAutoencoderKL:
-    """Reconstruction of 96 x 96 crops: absolute error of pixels and of their gradients, a breath of KL."""
-    model = networks.vae().to(shop.device)
+    """Reconstruction of 96 x 96 crops: error of pixels and of their gradients, a breath of KL.
+
+    The decoder is shown latents with a little noise, up to a fifth of their spread: what it decodes later are guesses
+    of a diffusion model, and a decoder that knows only perfect latents turns their small errors into smudges.
+    """
+    model = shop.begin(networks.vae(), "vae").to(shop.device)
     shards = data.pixels(shop.clips, shop.folder) + data.pixels(shop.stills, shop.folder)
 
     def loss_at(rng: np.random.Generator) -> Tensor:
         image = data.to_unit(np.stack(list(data.crops(shards, rng, 8, 96)))).to(shop.device)
         posterior = model.encode(image).latent_dist
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        made = model.decode(posterior.sample(generator).to(image.dtype)).sample.float()
+        latents = posterior.sample(generator).to(image.dtype)
+        noise = normal(rng, latents.shape) * 0.2 * torch.from_numpy(rng.random((len(latents), 1, 1, 1)) ** 2).float()
+        made = model.decode(latents + latents.detach().std() * noise.to(shop.device)).sample.float()
         return (
             F.l1_loss(made, image)
             + F.mse_loss(made, image)
@@ -137,17 +66,21 @@ def train_text(shop: Workshop) -> tuple[text.TextEncoders, text.PreTrainedTokeni
     return model, tokenizer
 
 
-def sdxl_text(
+def sdxl_conditions(
     encoders: text.TextEncoders, tokenizer: text.PreTrainedTokenizerFast, texts: list[str], device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Prompt embeddings (b, l, 2d) and pooled embedding (b, d) as SDXL's pipeline computes them; "" gives zeros."""
+) -> dict:
+    """What an SDXL UNet is told, as SDXL's pipeline computes it: prompt embeddings (b, l, 2d), pooled embedding (b, d)
+    and sizes (b, 6). "" gives zeros.
+    """
     ids = text.tokenize(tokenizer, texts).to(device)
     with torch.no_grad():
         first = encoders.first(ids, output_hidden_states=True)
         second = encoders.second(ids, output_hidden_states=True)
     said = torch.tensor([bool(words) for words in texts], device=device)
     hidden = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
-    return hidden * said[:, None, None], second.text_embeds * said[:, None]
+    size = torch.tensor([[data.HEIGHT, data.WIDTH, 0, 0, data.HEIGHT, data.WIDTH]], device=device)
+    pooled = {"text_embeds": second.text_embeds * said[:, None], "time_ids": size.expand(len(texts), -1)}
+    return {"encoder_hidden_states": hidden * said[:, None, None], "added_cond_kwargs": pooled}
 
 
 def train_first_frame(
@@ -155,10 +88,9 @@ def train_first_frame(
 ) -> UNet2DConditionModel:
     """Text to first frame: velocity prediction on cached latents, one caption in ten left out."""
     torch.manual_seed(1)
-    unet = networks.first_frame_unet().to(shop.device)
+    unet = shop.begin(networks.first_frame_unet(), "first_frame_unet").to(shop.device)
     scheduler = networks.video_scheduler()  # the same noise; it knows velocities
-    pool = data.LatentPool([shop.stills], shop.folder)
-    size = torch.tensor([[data.HEIGHT, data.WIDTH, 0, 0, data.HEIGHT, data.WIDTH]], device=shop.device)
+    pool = data.LatentPool([shop.stills], shop.latents)
 
     def loss_at(rng: np.random.Generator) -> Tensor:
         clean, texts = pool.draw(rng, batch)
@@ -166,10 +98,8 @@ def train_first_frame(
         clean = clean[:, :, 0].to(shop.device)
         noise = normal(rng, clean.shape).to(shop.device)
         timestep = spread_timesteps(rng, batch).to(shop.device)
-        hidden, pooled = sdxl_text(encoders, tokenizer, texts, shop.device)
-        conditions = {"text_embeds": pooled, "time_ids": size.expand(batch, -1)}
         noisy = scheduler.add_noise(clean, noise, timestep)
-        predicted = unet(noisy, timestep, hidden, added_cond_kwargs=conditions).sample
+        predicted = unet(noisy, timestep, **sdxl_conditions(encoders, tokenizer, texts, shop.device)).sample
         return F.mse_loss(predicted.float(), target(scheduler, clean, noise, timestep))
 
     return train("first_frame", unet, loss_at, shop.budget.first_frame, shop.folder, precision=shop.precision)
@@ -197,12 +127,14 @@ def train_video(
     torch.manual_seed(2)
     flat = networks.video_unet()
     networks.start_from_first_frame(flat, still)
-    unet = VideoUNet.inflate(flat).to(shop.device)
-    pool = data.LatentPool([shop.clips], shop.folder)
+    unet = shop.begin(VideoUNet.inflate(flat), "video_unet").to(shop.device)
+    pool = data.LatentPool([shop.clips], shop.latents)
 
     def loss_at(rng: np.random.Generator) -> Tensor:
         count, frames = (2, 8) if rng.random() < 0.25 else (1, data.FRAMES)
-        return _clip_loss(unet, pool, encoders.first, tokenizer, rng, shop.device, count=count, frames=frames)
+        return _clip_loss(
+            unet, pool, encoders.first, tokenizer, rng, shop.device, count=count, frames=frames, edited=EDITED
+        )
 
     return train("video", unet, loss_at, shop.budget.video, shop.folder, precision=shop.precision)
 
@@ -211,7 +143,7 @@ def train_pack(
     shop: Workshop, encoder: nn.Module, tokenizer: text.PreTrainedTokenizerFast, unet: VideoUNet, action: str
 ) -> VideoUNet:
     """Stage 1 on an action's few clips: only the motion parameters of a copy of the base are trained."""
-    pool = data.LatentPool([shop.lessons(action)], shop.folder)
+    pool = data.LatentPool([shop.lessons(action)], shop.latents)
     for name, parameter in unet.named_parameters():
         parameter.requires_grad_(is_motion(name))
 
@@ -231,16 +163,32 @@ def _clip_loss(
     *,
     count: int,
     frames: int,
+    edited: float = 0.0,
 ) -> Tensor:
     clips, texts = pool.draw(rng, count)
+    for clip in clips:
+        if rng.random() < edited:
+            paste(clip, pool.draw(rng, 1)[0][0, :, 0], rng)
     start = int(rng.integers(clips.shape[2] - frames + 1))
     clean = clips[:, :, start : start + frames].to(device)
     texts = [words if rng.random() > 0.1 else "" for words in texts]
-    noise = correlate(normal(rng, clean.shape), 0.2).to(device)
+    noise = correlate(normal(rng, clean.shape), networks.SHARED_NOISE).to(device)
     timestep = spread_timesteps(rng, count).to(device)
     return motion_loss(
         unet, networks.video_scheduler(), clean, sd_text(encoder, tokenizer, texts, device), noise, timestep
     )
+
+
+def paste(clip: Tensor, other: Tensor, rng: np.random.Generator) -> None:
+    """Lay a patch of another picture's latents (c, h, w) on every frame of a clip (c, f, h, w), in place.
+
+    What a person paints on the first frame is like nothing in the world, and is to stay: such patches teach the network
+    to keep what it sees in frame 0.
+    """
+    h, w = (int(rng.integers(2, min(9, size))) for size in other.shape[-2:])
+    from_y, to_y = rng.integers(other.shape[-2] - h + 1, size=2)
+    from_x, to_x = rng.integers(other.shape[-1] - w + 1, size=2)
+    clip[:, :, to_y : to_y + h, to_x : to_x + w] = other[:, None, from_y : from_y + h, from_x : from_x + w]
 
 
 def normal(rng: np.random.Generator, shape: torch.Size) -> Tensor:

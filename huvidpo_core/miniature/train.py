@@ -1,8 +1,9 @@
 """Train the miniature from nothing: `python -m huvidpo_core.miniature.train all --budget cpu`.
 
-Stages, in order: render, vae, latents, text, first-frame, video, packs, assemble. Each continues where it was stopped;
-`all` runs them one after the other. Work in progress lives in `--work`, outside the repository; `assemble` writes
-`assets/miniature` and `lora_weights/miniature` in half precision.
+Stages, in order: render, vae, latents, text, first-frame, taste, video, packs, judge, assemble. Each continues where it
+was stopped; `all` runs them one after the other. Work in progress lives in `--work`, outside the repository; `assemble`
+writes `assets/miniature` and `lora_weights/miniature` in half precision. `--start assets/miniature` continues from
+weights that were assembled before, with `--steps` for how long.
 """
 
 import argparse
@@ -15,24 +16,26 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads are ten times slower on busy cores
 
 import torch
+from diffusers import UNet2DConditionModel
 
 from huvidpo_core.config import ASSETS, PACKS, ROOT
 from huvidpo_core.errors import UserError
-from huvidpo_core.miniature import data, networks, stages, text
-from huvidpo_core.miniature.assemble import PARTS, assemble, save_pack
+from huvidpo_core.miniature import data, judging, networks, stages, taste, text
+from huvidpo_core.miniature.assemble import assemble, save_pack
+from huvidpo_core.miniature.workshop import BUDGETS, Workshop
 from huvidpo_core.miniature.world import ACTIONS
 from huvidpo_core.models import VideoUNet
 from huvidpo_core.models.weights import model_hash
 
 log = logging.getLogger("miniature")
 
-STAGES = ("render", "vae", "latents", "text", "first-frame", "video", "packs", "assemble")
+STAGES = ("render", "vae", "latents", "text", "first-frame", "taste", "video", "packs", "judge", "assemble")
 
 
 class Trainer:
     """Runs stages in a workshop; what an earlier stage made is read from its finished files."""
 
-    def __init__(self, shop: stages.Workshop, assets: Path, packs: Path) -> None:
+    def __init__(self, shop: Workshop, assets: Path, packs: Path) -> None:
         self.shop = shop
         self.assets_folder, self.packs_folder = assets, packs
 
@@ -41,7 +44,7 @@ class Trainer:
         getattr(self, f"stage_{stage.replace('-', '_')}")()
 
     def stage_render(self) -> None:
-        for pool in self._pools():
+        for pool in [*self._pools(), *judging.pools(self.shop)]:
             data.render_pool(pool, self.shop.folder, self.shop.workers)
 
     def stage_vae(self) -> None:
@@ -50,7 +53,9 @@ class Trainer:
     def stage_latents(self) -> None:
         vae = self._vae()
         for pool in self._pools():
-            data.encode_pool(pool, vae, self.shop.folder, device=self.shop.device, precision=self.shop.precision)
+            data.encode_pool(
+                pool, vae, self.shop.folder, self.shop.latents, device=self.shop.device, precision=self.shop.precision
+            )
 
     def stage_text(self) -> None:
         encoders, tokenizer = stages.train_text(self.shop)
@@ -61,44 +66,49 @@ class Trainer:
     def stage_first_frame(self) -> None:
         stages.train_first_frame(self.shop, *self._text()).half().save_pretrained(self.shop.folder / "first_frame_unet")
 
+    def stage_taste(self) -> None:
+        unet = taste.train_taste(self.shop, *self._text(), self._vae(), self._still())
+        unet.half().save_pretrained(self.shop.folder / "first_frame_dpo")
+
     def stage_video(self) -> None:
-        still = networks.first_frame_unet().from_pretrained(self._made("first_frame_unet"), dtype=torch.float32)
-        stages.train_video(self.shop, *self._text(), still).half().save_pretrained(self.shop.folder / "video_unet")
+        stages.train_video(self.shop, *self._text(), self._still()).half().save_pretrained(
+            self.shop.folder / "video_unet"
+        )
 
     def stage_packs(self) -> None:
         encoders, tokenizer = self._text()
         for action in ACTIONS:
-            unet = VideoUNet.from_pretrained(self._made("video_unet"), dtype=torch.float32)
+            unet = VideoUNet.from_pretrained(self.shop.made("video_unet"), dtype=torch.float32)
             base_hash = model_hash(unet)
             stages.train_pack(self.shop, encoders.first, tokenizer, unet.to(self.shop.device), action)
             budget = self.shop.budget
-            save_pack(unet, action, base_hash, budget.pack.steps, budget.pack_clips, self.packs_folder)
+            save_pack(unet, action, base_hash, budget.pack.steps, budget.pack_clips, self.shop.folder / "packs")
+
+    def stage_judge(self) -> None:
+        _, tokenizer = self._text()
+        folder = self.shop.folder / "judge"
+        judging.train_judge(self.shop, tokenizer).half().save_pretrained(folder)
+        tokenizer.save_pretrained(folder / "tokenizer")
 
     def stage_assemble(self) -> None:
-        for name in (*PARTS, "video_unet", "vae"):
-            self._made(name)
-        assemble(self.shop.folder, self.assets_folder)
+        assemble(self.shop, self.assets_folder, self.packs_folder)
 
     def _pools(self) -> list[data.Pool]:
         return [self.shop.clips, self.shop.stills, *(self.shop.lessons(action) for action in ACTIONS)]
 
-    def _made(self, name: str) -> Path:
-        """The folder that an earlier stage has written. Raises UserError when it has not."""
-        folder = self.shop.folder / name
-        if not folder.is_dir():
-            raise UserError(f"{folder} is not there yet: run the stages before this one, or `all`.")
-        return folder
-
     def _vae(self) -> data.AutoencoderKL:
-        vae = networks.PatchAutoencoderKL.from_pretrained(self._made("vae"), dtype=torch.float32)
+        vae = networks.PatchAutoencoderKL.from_pretrained(self.shop.made("vae"), dtype=torch.float32)
         return vae.to(self.shop.device).eval()
 
+    def _still(self) -> UNet2DConditionModel:
+        return UNet2DConditionModel.from_pretrained(self.shop.made("first_frame_unet"), dtype=torch.float32)
+
     def _text(self) -> tuple[text.TextEncoders, text.PreTrainedTokenizerFast]:
-        tokenizer = text.PreTrainedTokenizerFast.from_pretrained(self._made("tokenizer"))
+        tokenizer = text.PreTrainedTokenizerFast.from_pretrained(self.shop.made("tokenizer"))
         encoders = text.TextEncoders(tokenizer)
-        encoders.first = text.CLIPTextModel.from_pretrained(self._made("text_encoder"), dtype=torch.float32)
+        encoders.first = text.CLIPTextModel.from_pretrained(self.shop.made("text_encoder"), dtype=torch.float32)
         encoders.second = text.CLIPTextModelWithProjection.from_pretrained(
-            self._made("text_encoder_2"), dtype=torch.float32
+            self.shop.made("text_encoder_2"), dtype=torch.float32
         )
         return encoders.to(self.shop.device).eval(), tokenizer
 
@@ -107,10 +117,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line of the training."""
     parser = argparse.ArgumentParser(prog="python -m huvidpo_core.miniature.train", description=__doc__)
     parser.add_argument("stage", choices=("all", *STAGES))
-    parser.add_argument("--budget", choices=stages.BUDGETS, default="cpu")
+    parser.add_argument("--budget", choices=BUDGETS, default="cpu")
     parser.add_argument("--work", type=Path, default=ROOT.parent / "miniature-training", help="work in progress")
     parser.add_argument("--assets", type=Path, default=ASSETS / "miniature", help="where `assemble` writes the models")
-    parser.add_argument("--packs", type=Path, default=PACKS / "miniature", help="where `packs` writes action packs")
+    parser.add_argument(
+        "--packs", type=Path, default=PACKS / "miniature", help="where `assemble` writes the action packs"
+    )
+    parser.add_argument("--start", type=Path, help="an assembled miniature, such as assets/miniature, to continue from")
     parser.add_argument("--device", default="cpu", help="any torch device")
     parser.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--steps", type=int, help="instead of the budget's, for one stage")
@@ -124,19 +137,20 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if options.threads:
         torch.set_num_threads(options.threads)
-    budget = stages.BUDGETS[options.budget]
+    budget = BUDGETS[options.budget]
     if options.steps:
         if options.stage in ("all", "render", "latents", "assemble"):
             sys.stderr.write(f"--steps does not apply to '{options.stage}'; name the stage whose steps you mean.\n")
             return 2
         field = {"packs": "pack"}.get(options.stage, options.stage.replace("-", "_"))
         budget = replace(budget, **{field: replace(getattr(budget, field), steps=options.steps)})
-    shop = stages.Workshop(
+    shop = Workshop(
         folder=options.work,
         budget=budget,
         device=torch.device(options.device),
         precision=getattr(torch, options.precision),
         workers=os.cpu_count() or 1,
+        start=options.start,
     )
     trainer = Trainer(shop, options.assets, options.packs)
     try:

@@ -2,17 +2,15 @@
 and values is decided here. Shapes are explained in `frames.py`.
 """
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
+from huvidpo_core.config import KeyFrames
 from huvidpo_core.models.frames import FrameCount
-
-KeyFrames = Literal["first+previous", "first", "own"]
-"""Where frame i's keys and values come from: frames 0 and i-1 (HuViDPO), frame 0 (LAMP), or i itself (a 2D network)."""
 
 
 class _Processor:
@@ -44,9 +42,14 @@ class SparseCausalProcessor(_Processor):
     """
 
     def __init__(self, key_frames: KeyFrames, frames: FrameCount) -> None:
+        self.frames = frames
+        self.look_at(key_frames)
+
+    def look_at(self, key_frames: KeyFrames) -> None:
+        """Choose the frames whose tokens are keys and values. Raises ValueError for an unknown choice."""
         if key_frames not in get_args(KeyFrames):
             raise ValueError(f"key_frames is {key_frames!r}; it must be one of {', '.join(get_args(KeyFrames))}.")
-        self.key_frames, self.frames = key_frames, frames
+        self.key_frames = key_frames
 
     def __call__(
         self,

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from huvidpo_core.config import KeyFrames
 from huvidpo_core.models import official, preference
-from huvidpo_core.models.attention import KeyFrames
 from huvidpo_core.models.inflate import VideoUNet
-from huvidpo_core.models.packs import DEFAULT, ActionPack
+from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.models.weights import model_hash, motion_parameters
 
 
@@ -32,20 +32,20 @@ def import_official(
         destination: the pack's folder, `lora_weights/<family>/<name>`; must not be there yet.
         action: the action's key in actions.toml.
         lora_file: a published preference LoRA (the whole wrapped state dict), trained on this checkpoint.
-        key_frames: which attention the checkpoint was trained with; noted in the pack's training record.
+        key_frames: which attention the checkpoint was trained with, "first" for LAMP's; the pack brings it along.
         title, prompt, base, frames, fps, width, height, licence: as in `ActionPack`.
 
     Raises:
-        UserError: a file is missing, damaged or does not fit; nothing is written then.
+        UserError: a file is missing, damaged or does not fit, or the pack cannot be written; nothing is there then.
     """
     unet = VideoUNet.from_official(unet_folder, key_frames)
     adapter = None
     if lora_file is not None:
         tensors, weights = official.read_lora(lora_file)
         official.check_same_base(unet, weights, lora_file)
+        preference.check(tensors, unet, lora_file)
         adapter = preference.from_published(tensors)
-        preference.check(adapter.tensors, unet, lora_file)
-    pack = ActionPack(
+    return ActionPack(
         name=destination.name,
         title=title or action.replace("_", " ").capitalize(),
         action=action,
@@ -58,7 +58,4 @@ def import_official(
         height=height,
         licence=licence,
         training={"imported_from": unet_folder.name, "key_frames": key_frames},
-    ).save(destination, motion_parameters(unet))
-    if adapter is not None:
-        preference.write(adapter, pack.preference_file(DEFAULT))
-    return pack
+    ).save(destination, motion_parameters(unet), preference=adapter)

@@ -18,9 +18,10 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from huvidpo_core.config import KeyFrames
 from huvidpo_core.errors import UserError
 from huvidpo_core.models import official
-from huvidpo_core.models.attention import KeyFrames, SharedTextProcessor, SparseCausalProcessor, TemporalProcessor
+from huvidpo_core.models.attention import SharedTextProcessor, SparseCausalProcessor, TemporalProcessor
 from huvidpo_core.models.frames import FrameCount, fold, unfold
 from huvidpo_core.models.temporal import ClipGroupNorm, GatedTemporalConv, SpatioTemporalBlock
 from huvidpo_core.models.weights import few
@@ -43,7 +44,7 @@ class VideoUNet(UNet2DConditionModel):
     PEFT adapters, attention backends, gradient checkpointing. Parameters carry the published HuViDPO names.
 
     Args:
-        key_frames: which frames self-attention looks at, see `attention.KeyFrames`; kept in the config.
+        key_frames: which frames self-attention looks at, see `config.KeyFrames`; kept in the config.
         **unet2d: the arguments of `UNet2DConditionModel`.
 
     Raises:
@@ -59,7 +60,8 @@ class VideoUNet(UNet2DConditionModel):
         if self.config.only_cross_attention not in (False, None):
             raise UserError("A UNet without self-attention (only_cross_attention) cannot be inflated.")
         self.frames = FrameCount()
-        self.base_motion: dict[str, Tensor] | None = None  # the motion tensors an action pack displaced (`packs.py`)
+        self.base_motion: dict[str, Tensor] | None = None  # what an action pack displaced (`pack_weights.py`)
+        self.base_key_frames: KeyFrames | None = None
         _wrap(self, self.frames)
         processors = {
             "attn1": SparseCausalProcessor(key_frames, self.frames),
@@ -175,10 +177,10 @@ class VideoUNet(UNet2DConditionModel):
         return UNet2DConditionOutput(sample=clip) if return_dict else (clip,)
 
     def set_key_frames(self, key_frames: KeyFrames) -> None:
-        """Choose anew which frames self-attention looks at (see `attention.KeyFrames`); the config follows."""
+        """Choose anew which frames self-attention looks at (see `config.KeyFrames`); the config follows."""
         for module in self.modules():
-            if isinstance(getattr(module, "processor", None), SparseCausalProcessor):
-                module.processor = SparseCausalProcessor(key_frames, self.frames)
+            if isinstance(processor := getattr(module, "processor", None), SparseCausalProcessor):
+                processor.look_at(key_frames)
         self.register_to_config(key_frames=key_frames)
 
     # --- settings that would break a clip if they were taken over as they are ---

@@ -24,13 +24,13 @@ def apply_pack(
     strength: float = 1.0,
     preference_strength: float = 1.0,
 ) -> None:
-    """Put a pack into a loaded network, in place of whichever was in it.
+    """Put a pack into a loaded network, in place of whichever was in it; its key frames come along.
 
     Args:
         unet: inflated from the base that the pack was trained on.
         pack: a saved pack.
         preference: one of `pack.preferences`, or None for the motion alone.
-        strength: of the motion, 0 (the base's own) .. 1 (as trained) .. 1.5 (further along the same line).
+        strength: of the motion, 0 (the base's own, key frames too) .. 1 (as trained) .. 1.5 (further along the line).
         preference_strength: scale of the LoRA, 0 .. 1.5.
 
     Raises:
@@ -58,7 +58,9 @@ def apply_pack(
 
     if unet.base_motion is None:
         unet.base_motion = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        unet.base_key_frames = unet.config.key_frames
     _mix(parameters, unet.base_motion, motion, strength)
+    unet.set_key_frames(pack.key_frames if pack.key_frames and strength else unet.base_key_frames)
     lora.detach(unet, DEFAULT)
     if adapter is not None:
         lora.attach(unet, adapter, DEFAULT, preference_strength)
@@ -69,7 +71,8 @@ def remove_pack(unet: VideoUNet) -> None:
     lora.detach(unet, DEFAULT)
     if unet.base_motion is not None:
         _mix(motion_parameters(unet), unet.base_motion, unet.base_motion, 1.0)
-        unet.base_motion = None
+        unet.set_key_frames(unet.base_key_frames)
+        unet.base_motion = unet.base_key_frames = None
 
 
 @torch.no_grad()

@@ -12,19 +12,21 @@ a pack's tensors into a network.
 
 import json
 import logging
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from safetensors import SafetensorError, safe_open
 
-from huvidpo_core.config import build
+from huvidpo_core.config import KeyFrames, build
 from huvidpo_core.errors import UserError
+from huvidpo_core.files import whole_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from huvidpo_core.models.preference import Adapter
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class ActionPack:
     width: int  # of the training clips, pixels
     height: int
     licence: str
-    training: dict = field(default_factory=dict)  # how it was trained: anything JSON can hold
+    training: dict = field(default_factory=dict)  # how it was trained: anything JSON can hold, and `key_frames`
     folder: Path | None = field(default=None, compare=False)  # None: not saved yet; never in the JSON
 
     @classmethod
@@ -70,6 +72,10 @@ class ActionPack:
         for number in ("frames", "fps", "width", "height"):
             if getattr(pack, number) < 1:
                 raise UserError(f"{path}: '{number}' is {getattr(pack, number)}, but must be at least 1.")
+        if pack.key_frames not in (None, *get_args(KeyFrames)):
+            raise UserError(
+                f"{path}: 'key_frames' is {pack.key_frames!r}. Choose one of: {', '.join(get_args(KeyFrames))}."
+            )
         try:
             with safe_open(folder / MOTION, framework="np"):
                 pass
@@ -79,36 +85,42 @@ class ActionPack:
             ) from error
         return pack
 
-    def save(self, folder: Path, motion: "Mapping[str, Tensor]", overwrite: bool = False) -> "ActionPack":
+    def save(
+        self,
+        folder: Path,
+        motion: "Mapping[str, Tensor]",
+        overwrite: bool = False,
+        preference: "Adapter | None" = None,
+    ) -> "ActionPack":
         """Write the pack, whole or not at all; the returned pack knows its folder.
 
         Args:
             folder: `lora_weights/<family>/<name>`.
             motion: the trained tensors by name, e.g. of `motion_parameters(unet)`.
             overwrite: replace a pack that is there, with its preference LoRAs (they were trained on its motion).
+            preference: a LoRA to put beside the motion, as the unnamed one.
 
         Raises:
-            UserError: the folder is there already and `overwrite` is False.
+            UserError: the folder is there already and `overwrite` is False, or it cannot be written (disk full, no
+                permission).
         """
-        from huvidpo_core.models.weights import write_weights  # torch, which reading a record does without
+        from huvidpo_core.models import preference as lora  # torch, which reading a record does without
+        from huvidpo_core.models.weights import write_weights
 
         if folder.exists() and not overwrite:
             raise UserError(f"{folder} is there already; choose another name or remove it.")
-        folder.parent.mkdir(parents=True, exist_ok=True)
         record = {key: value for key, value in asdict(self).items() if key != "folder"} | {"name": folder.name}
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-            fresh, old = Path(scratch) / "new", Path(scratch) / "old"
+        with whole_folder(folder) as fresh:
             write_weights(motion, fresh / MOTION, {"format": "pt"})
+            if preference is not None:
+                lora.write(preference, fresh / f"{DEFAULT}.safetensors")
             (fresh / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            if folder.exists():
-                folder.rename(old)
-            try:
-                fresh.rename(folder)
-            except OSError:
-                if old.exists():
-                    old.rename(folder)
-                raise
         return replace(self, name=folder.name, folder=folder)
+
+    @property
+    def key_frames(self) -> KeyFrames | None:
+        """Which frames self-attention must look at for this motion; None: those of the base below."""
+        return self.training.get("key_frames")
 
     @property
     def preferences(self) -> tuple[str, ...]:

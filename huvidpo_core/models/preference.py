@@ -95,16 +95,21 @@ def check(tensors: Mapping[str, Tensor], unet: nn.Module, path: Path) -> None:
         if name.endswith(".weight") and ".lora_" not in name
     }
     advice = "choose a LoRA that was trained on this network."
-    ranks = {name.split(".lora_")[0]: tensor.shape[0] for name, tensor in tensors.items() if "lora_A" in name}
+    lora_a = ((name.split(".lora_")[0], tensor) for name, tensor in tensors.items() if name.endswith("lora_A.weight"))
+    ranks = {module: tensor.shape[0] for module, tensor in lora_a if tensor.ndim and tensor.shape[0]}
     modules = {name.split(".lora_")[0] for name in tensors}
     if not modules:
         raise UserError(f"{path} has no tensors; {advice}")
     if unknown := modules - weights.keys():
         raise UserError(f"{path} has a LoRA for {few(unknown)}, which this network does not have; {advice}")
+    if others := {module for module in modules if weights[module].ndim not in (2, 4)}:
+        raise UserError(
+            f"{path} has a LoRA for {few(others)}, which is neither a linear layer nor a 2D convolution; {advice}"
+        )
     expected = {}
     for module in modules:
-        out_channels, in_channels, *_ = weights[module].shape
-        rank = ranks.get(module, 1)
-        expected[f"{module}.lora_A.weight"] = weights[module].new_empty(rank, in_channels, device="meta")
-        expected[f"{module}.lora_B.weight"] = weights[module].new_empty(out_channels, rank, device="meta")
+        weight, rank = weights[module], ranks.get(module, 1)
+        out_channels, in_channels, *kernel = weight.shape
+        expected[f"{module}.lora_A.weight"] = weight.new_empty(rank, in_channels, *kernel, device="meta")
+        expected[f"{module}.lora_B.weight"] = weight.new_empty(out_channels, rank, *(1 for _ in kernel), device="meta")
     check_strictly(expected, tensors, path, advice)

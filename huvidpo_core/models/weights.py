@@ -1,9 +1,7 @@
 """Weights files and what is in them: strict reading, the names stage 1 trains, the fingerprint of a base model."""
 
 import hashlib
-import os
 import pickle
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -12,7 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from huvidpo_core.errors import UserError
+from huvidpo_core.errors import UserError, out_of_memory
+from huvidpo_core.files import whole_file, write_error
 
 _MOTION = ("conv1d", "conv_gate", "attn1.to_q", "attn_temp")
 _SAMPLED = 512  # values per tensor that enter the fingerprint
@@ -72,6 +71,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise UserError(f"{path} is not there.") from None
     except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        if out_of_memory(error):  # the file is not at fault
+            raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is damaged or not a weights file ({reason}); copy it again.") from error
     if not isinstance(tensors, Mapping) or not all(
@@ -82,18 +83,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def write_weights(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a .safetensors file: whole or not at all, whatever happens in between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        save_file(
-            {key: value.detach().cpu().contiguous() for key, value in tensors.items()}, name, {**(metadata or {})}
-        )
-        Path(name).chmod(0o644)  # mkstemp's files are the owner's alone
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    """Write a .safetensors file: whole or not at all, whatever happens in between.
+
+    Raises:
+        UserError: it cannot be written (disk full, no permission); an earlier file is as it was.
+    """
+    tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    with whole_file(path) as temporary:
+        try:
+            save_file(tensors, temporary, {**(metadata or {})})
+        except SafetensorError as error:  # a full disk, too
+            raise write_error(str(error)) from error
+        temporary.chmod(0o644)  # safetensors' files are the owner's alone
 
 
 def check_strictly(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: object, advice: str) -> None:

@@ -2,16 +2,29 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Float, String, Text, create_engine, event, select
+from sqlalchemy import URL, Float, String, Text, create_engine, delete, event, select
 from sqlalchemy.engine import Engine as Database
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from huvidpo_core.errors import UserError
+
+LOCK_SECONDS = 30.0  # how long to wait for another process that is writing
+
+# What SQLite says, and what a person can do about it.
+_ADVICE = {
+    "locked": "Another program is writing to it; try again in a moment.",
+    "full": "The disk is full; free some space, then try again.",
+    "readonly": "Make the folder writable, or choose another with --data.",
+    "malformed": "Move it away, or restore it from a copy; the clips' files stay in place.",
+    "not a database": "Move it away, or restore it from a copy; the clips' files stay in place.",
+}
 
 
 class Base(DeclarativeBase):
@@ -42,18 +55,21 @@ class StoredClip:
 class Store:
     """Clips in one SQLite file, in write-ahead-log mode so that several processes may read while one writes.
 
-    A clip whose files are gone is not listed; a row is written only after its files are complete.
+    A clip whose files are gone is not listed; a row is written only after its files are complete. Every method raises
+    UserError when the database or a file cannot be read or written.
     """
 
     def __init__(self, folder: Path) -> None:
         """Open or create `folder/huvidpo.db`. Raises UserError when folder or file cannot be used."""
         self.clips_folder = folder / "clips"
+        self._file = folder / "huvidpo.db"
+        url = URL.create("sqlite", database=str(self._file))  # not a string: a path may hold ?, # and %
         try:
             self.clips_folder.mkdir(parents=True, exist_ok=True)
-            self._database = create_engine(f"sqlite:///{folder / 'huvidpo.db'}", connect_args={"timeout": 30})
+            self._database = create_engine(url, connect_args={"timeout": LOCK_SECONDS})
             event.listen(self._database, "connect", _durable)
             _create_tables(self._database)
-        except (OSError, DatabaseError) as error:
+        except (OSError, DBAPIError) as error:
             raise UserError(
                 f"The data folder {folder} cannot be used ({_reason(error)}). Choose another with --data, or mend it."
             ) from error
@@ -69,23 +85,20 @@ class Store:
     def add(self, clip_id: str, recipe: dict, seconds: float) -> StoredClip:
         """Record a clip whose files are in place; durable when this returns."""
         row = ClipRow(id=clip_id, created=time.time(), seconds=seconds, recipe=json.dumps(recipe))
-        try:
-            with Session(self._database, expire_on_commit=False) as session:
-                session.add(row)
-                session.commit()
-        except DatabaseError as error:
-            raise UserError(f"The clip could not be recorded ({_reason(error)}). Is the disk full?") from error
+        with self._session() as session:
+            session.add(row)
+            session.commit()
         return _stored(row)
 
     def list(self) -> list[StoredClip]:
         """All clips whose files are there, newest first."""
-        with Session(self._database) as session:
+        with self._session() as session:
             rows = session.scalars(select(ClipRow).order_by(ClipRow.created.desc())).all()
         return [_stored(row) for row in rows if self.video(row.id).exists()]
 
     def get(self, clip_id: str) -> StoredClip:
         """One clip. Raises UserError if there is none of that id."""
-        with Session(self._database) as session:
+        with self._session() as session:
             row = session.get(ClipRow, clip_id)
         if row is None or not self.video(row.id).exists():
             raise UserError("That clip is no longer there. Reload the page to see the present gallery.")
@@ -94,15 +107,25 @@ class Store:
     def delete(self, clip_id: str) -> None:
         """Forget a clip and remove its files."""
         self.get(clip_id)
-        with Session(self._database) as session:
-            session.delete(session.get(ClipRow, clip_id))
+        with self._session() as session:
+            session.execute(delete(ClipRow).where(ClipRow.id == clip_id))
             session.commit()
-        for path in self.clips_folder.glob(f"{clip_id}.*"):
-            path.unlink(missing_ok=True)
+            for path in self.clips_folder.glob(f"{clip_id}.*"):
+                path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Release the file."""
         self._database.dispose()
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        try:
+            with Session(self._database, expire_on_commit=False) as session:
+                yield session
+        except (DBAPIError, OSError) as error:
+            reason = _reason(error)
+            advice = next((advice for words, advice in _ADVICE.items() if words in reason), "Check the data folder.")
+            raise UserError(f"The clips' database {self._file} cannot be used ({reason}). {advice}") from error
 
 
 def _create_tables(database: Database) -> None:

@@ -1,14 +1,15 @@
-"""The endpoints for programs: /first_frame, /animate, /generate. The page's own events are not endpoints."""
+"""The endpoints for programs: /first_frame, /animate, /generate, /evaluate. The page's own events are not endpoints."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
-from huvidpo_core.engine import Clip, Engine, Progress
+from huvidpo_core.engine import Clip, Engine, Picture, Progress
 from huvidpo_core.media import read_image
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.ui.work import told
@@ -20,39 +21,51 @@ class Api:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def first_frame(self, prompt: str, style: str, action: str, seed: int, steps: int) -> Iterator[Image.Image | None]:
+    def first_frame(
+        self, prompt: str, action: str, style: str, seed: int | None = None, steps: int | None = None
+    ) -> Iterator[Image.Image | None]:
         """Draw a first frame.
 
-        Args: prompt: the scene in words; style: a key of assets/styles.toml; action: a key of assets/actions.toml;
-        seed: 0 to 4294967295; steps: 0 for the profile's own.
+        Args: prompt: the scene in words; action: a key of assets/actions.toml; style: a key of assets/styles.toml;
+        seed: 0 to 4294967295, 0 if not given; steps: 1 to 200, the profile's own if not given.
 
         Returns: the picture, PNG, at the size the video model works at.
         """
-        recipe = Recipe(prompt, action, style, seed=int(seed))
-        for item in self._run(lambda stop: self.engine.first_frame(recipe, stop, steps=int(steps))):
+
+        def work(stop: threading.Event) -> Iterator[Progress | Picture]:
+            recipe = Recipe.asked(prompt, action, style, seed=seed, steps=steps)
+            # A recipe's steps are the clip's; these are the picture's.
+            yield from self.engine.first_frame(recipe.with_(steps=0), stop, steps=recipe.steps or None)
+
+        for item in self._run(work):
             yield Image.fromarray(item.image) if item else None
 
     def animate(
-        self, image: str, prompt: str, action: str, style: str, seed: int, steps: int, guidance: float, sampler: str,
-        pack: str, strength: float, frames: int,
+        self, image: str, prompt: str, action: str, style: str, seed: int | None = None, steps: int | None = None,
+        guidance: float | None = None, sampler: str = "fast", pack: str | None = "auto", strength: float | None = None,
+        frames: int | None = None,
     ) -> Iterator[tuple[str | None, dict | None]]:  # fmt: skip
         """Animate a picture.
 
         Args: image: a picture file of any size, refitted to the model's; prompt, action, style, seed: as /first_frame;
-        steps: 0 for the profile's own; guidance: -1 for the profile's own; sampler: "fast" or "ddim"; pack: an action
-        pack's name, "PACK/NAME" with a preference LoRA, "auto" for the action's own, "" for the bare base model;
-        strength: of the pack, 0 to 1.5; frames: 0 for the profile's own.
+        steps, guidance, frames: the profile's own if not given; sampler: "fast" or "ddim"; pack: an action pack's name,
+        "PACK/NAME" with a preference LoRA, "auto" for the action's own, "" for the bare base model; strength: of the
+        pack, 0 to 1.5, 1 if not given.
 
         Returns: the clip, MP4; its recipe.
         """
-        recipe = self._recipe(prompt, action, style, seed, steps, guidance, sampler, pack, strength, frames)
-        with told():
+
+        def work(stop: threading.Event) -> Iterator[Progress | Clip]:
+            recipe = self._recipe(prompt, action, style, seed, steps, guidance, sampler, pack, strength, frames)
             picture = self.engine.fit(read_image(image or ""))
-        yield from self._clip(lambda stop: self.engine.animate(recipe.with_(origin="uploaded"), picture, stop))
+            yield from self.engine.animate(recipe.with_(origin="uploaded"), picture, stop)
+
+        yield from self._clip(work)
 
     def generate(
-        self, prompt: str, action: str, style: str, seed: int, steps: int, guidance: float, sampler: str, pack: str,
-        strength: float, frames: int,
+        self, prompt: str, action: str, style: str, seed: int | None = None, steps: int | None = None,
+        guidance: float | None = None, sampler: str = "fast", pack: str | None = "auto", strength: float | None = None,
+        frames: int | None = None,
     ) -> Iterator[tuple[str | None, dict | None]]:  # fmt: skip
         """From a prompt to a clip: draw the first frame and animate it.
 
@@ -60,21 +73,35 @@ class Api:
 
         Returns: the clip, MP4; its recipe.
         """
-        recipe = self._recipe(prompt, action, style, seed, steps, guidance, sampler, pack, strength, frames)
 
-        def both(stop: threading.Event) -> Iterator[Progress | Clip]:
+        def work(stop: threading.Event) -> Iterator[Progress | Clip]:
+            recipe = self._recipe(prompt, action, style, seed, steps, guidance, sampler, pack, strength, frames)
             for item in self.engine.first_frame(recipe, stop):
                 if isinstance(item, Progress):
                     yield item
             yield from self.engine.animate(recipe.with_(origin="generated"), item.image, stop)
 
-        yield from self._clip(both)
+        yield from self._clip(work)
 
-    def _recipe(self, prompt: str, action: str, style: str, seed: int, steps: int, guidance: float, sampler: str,
-                pack: str, strength: float, frames: int) -> Recipe:  # fmt: skip
-        return Recipe(
-            prompt, action, style, seed=int(seed), steps=int(steps), guidance=float(guidance), sampler=sampler,
-            pack=None if pack == "auto" else pack, strength=float(strength), frames=int(frames),
+    def evaluate(self, clips: list[str] | None, prompts: str = "") -> Iterator[dict | None]:
+        """Measure clips: SSIM, MSE, motion, flicker and more, per clip and in total, beside a frozen first frame.
+
+        Args: clips: MP4 and GIF files; prompts: a prompt on each line, in the order of the clips, or NAME, tab, PROMPT
+        on each, or a JSON object; those in the clips' recipes if not given.
+
+        Returns: what `python -m huvidpo_core evaluate --json` writes.
+        """
+        paths = [Path(clip) for clip in clips or []]
+        for item in self._run(lambda stop: self.engine.evaluate(paths, stop, prompts=prompts or "")):
+            yield item.to_dict() if item else None
+
+    def _recipe(self, prompt: str, action: str, style: str, seed: int | None, steps: int | None,
+                guidance: float | None, sampler: str, pack: str | None, strength: float | None,
+                frames: int | None) -> Recipe:  # fmt: skip
+        pack = None if pack == "auto" else pack
+        return Recipe.asked(
+            prompt, action, style, seed=seed, steps=steps, guidance=guidance, sampler=sampler, pack=pack,
+            strength=strength, frames=frames,
         )  # fmt: skip
 
     def _clip(self, start: Callable[[threading.Event], Iterator]) -> Iterator[tuple[str | None, dict | None]]:
@@ -96,22 +123,24 @@ class Api:
         own = self.engine.defaults()
         with gr.Column(visible=False):
             prompt = gr.Textbox(label="prompt")
-            style = gr.Textbox(own.style, label="style")
-            action = gr.Textbox(own.action, label="action")
-            seed, steps = gr.Number(0, precision=0, label="seed"), gr.Number(0, precision=0, label="steps")
+            action, style = gr.Textbox(own.action, label="action"), gr.Textbox(own.style, label="style")
+            seed, steps = gr.Number(0, precision=0, label="seed"), gr.Number(None, precision=0, label="steps")
             image = gr.File(label="image", type="filepath")
-            guidance, strength = gr.Number(-1, label="guidance"), gr.Number(1, label="strength")
+            guidance, strength = gr.Number(None, label="guidance"), gr.Number(1, label="strength")
             sampler, pack = gr.Textbox("fast", label="sampler"), gr.Textbox("auto", label="pack")
-            frames = gr.Number(0, precision=0, label="frames")
+            frames = gr.Number(None, precision=0, label="frames")
             picture = gr.Image(format="png", label="picture")
             video, recipe = gr.File(label="video"), gr.JSON(label="recipe")
+            files = gr.File(label="clips", type="filepath", file_count="multiple")
+            prompts, report = gr.Textbox("", label="prompts"), gr.JSON(label="report")
             button = gr.Button()
         rest = [seed, steps, guidance, sampler, pack, strength, frames]
         for function, inputs, outputs in (
-            (self.first_frame, [prompt, style, action, seed, steps], picture),
+            (self.first_frame, [prompt, action, style, seed, steps], picture),
             (self.animate, [image, prompt, action, style, *rest], [video, recipe]),
             (self.generate, [prompt, action, style, *rest], [video, recipe]),
         ):
             button.click(
                 function, inputs, outputs, api_name=function.__name__, concurrency_id="gpu", concurrency_limit=1,
             )  # fmt: skip
+        button.click(self.evaluate, [files, prompts], report, api_name="evaluate", concurrency_limit=1)

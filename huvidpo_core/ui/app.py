@@ -13,6 +13,7 @@ from huvidpo_core.media import MAX_PIXELS
 from huvidpo_core.ui import words
 from huvidpo_core.ui.api import Api
 from huvidpo_core.ui.create import AT_ONCE, Create
+from huvidpo_core.ui.memory import KEY, SECRET
 from huvidpo_core.ui.session import Sessions
 from huvidpo_core.ui.theme import STATIC, theme
 
@@ -59,20 +60,26 @@ def build_app(engine: Engine) -> gr.Blocks:
         with gr.Tabs(), gr.Tab("Create", id="create", elem_id="create") as tab:
             create = Create(engine, sessions, consent.needed)
         Api(engine).wire()
+        # These stand outside the tabs: in a tab that has never been open they would not work.
+        stored = gr.BrowserState(storage_key=KEY, secret=SECRET)
+        clock = gr.Timer(2, active=not engine.loaded)
 
         def head() -> list[Any]:
             missing = words.downloads(engine.missing_downloads())
-            return [words.status(engine.status()), gr.Column(visible=consent.needed()), missing]
+            waiting = gr.Timer(active=not engine.loaded)  # until there is nothing more to tell
+            return [words.status(engine.status()), waiting, gr.Column(visible=consent.needed()), missing]
 
         def agreed() -> list[Any]:
             consent.give()
             gr.Info("The download has started. You can press First frame now; it waits for the models.")
             return head()
 
-        demo.load(head, None, [status, panel, listing], **AT_ONCE)
-        create.wire_reload(demo.load)
+        heads = [status, clock, panel, listing]
+        demo.load(head, None, heads, **AT_ONCE)
+        clock.tick(lambda: head()[:2], None, heads[:2], **AT_ONCE)  # who reads the list is not disturbed
+        create.wire_load(demo.load, stored)
         create.wire_reload(tab.select)
-        pressed = agree.click(agreed, None, [status, panel, listing], **AT_ONCE)
+        pressed = agree.click(agreed, None, heads, **AT_ONCE)
         create.wire_reload(pressed.then)
 
         def leave(request: gr.Request) -> None:

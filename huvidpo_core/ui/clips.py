@@ -10,8 +10,10 @@ from huvidpo_core.engine import Engine, Picture
 from huvidpo_core.errors import UserError
 from huvidpo_core.media import read_image
 from huvidpo_core.ui import words
-from huvidpo_core.ui.session import Session
-from huvidpo_core.ui.settings import SEEDS, controls_of
+from huvidpo_core.ui.memory import remembered
+from huvidpo_core.ui.notes import origin_note
+from huvidpo_core.ui.session import Session, Wording
+from huvidpo_core.ui.settings import SEEDS, SLIDERS, Settings, controls_of
 from huvidpo_core.ui.work import editor_value
 
 PAGE = 12  # clips shown at first, and added by "Show more"
@@ -35,10 +37,12 @@ class Clips:
             clip = self.engine.clip(clip_id) if clip_id else None
         except UserError:
             clip = None
+        session.clip_id = clip.id if clip else ""
         if clip is None:
             ready = words.PICTURE_READY if session.picture is not None else words.EMPTY_STAGE
             return words.stage_empty(ready), gr.Column(visible=False), "", "", hidden
-        said = words.recipe_words(clip, self.engine.actions, self.engine.styles)
+        choices = self.engine.packs(clip.recipe.action)
+        said = words.recipe_words(clip, self.engine.actions, self.engine.styles, choices)
         link = words.download_link(clip.video, clip.recipe, "Download MP4", "mp4-link")
         return words.stage_clip(clip), gr.Column(visible=True), said, link, hidden
 
@@ -63,24 +67,34 @@ class Clips:
     def restore(self, session: Session, picture: Picture) -> list[Any]:
         """All controls, the examples, the editor and its note, so that the next clip repeats this one."""
         recipe = picture.recipe.check(self.engine.actions, self.engine.styles)
-        values = controls_of(recipe, self.engine)
-        values["pack"], missing = self.pack_menu(recipe.action, recipe.pack)
-        if missing:
+        if recipe.pack not in (None, *(choice.id for choice in self.engine.packs(recipe.action))):
             gr.Warning(f"The motion '{recipe.pack}' is no longer there; the action's own is chosen instead.")
-        for name, maximum in {"strength": 1.5, "steps": 100, "guidance": 20, "frames": 32}.items():
-            values[name] = gr.Slider(value=values[name], maximum=max(maximum, values[name]))
         image = self.engine.fit(picture.image)
-        session.put(image, recipe.origin)
+        drawn = Wording(recipe.prompt, recipe.action, recipe.style) if recipe.origin == "generated" else None
+        session.put(image, recipe.origin, drawn)
         session.last_seed, session.animated = recipe.seed, True
-        return [*values.values(), self.examples(recipe.action), editor_value(image), words.origin_note(recipe.origin)]
+        return [*self.filled(controls_of(recipe, self.engine)), editor_value(image), origin_note(session)]
 
-    def pack_menu(self, action: str, wanted: str | None) -> tuple[Any, bool]:
-        """The menu of motions for an action, and whether the wanted one is missing from it."""
+    def remember(self, session: Session, stored: Any) -> list[Any]:
+        """As `restore`, and the clip on the stage: what a browser remembers after a reload or from an earlier visit."""
+        values = remembered(stored, self.engine)
+        controls = [gr.skip()] * (len(Settings._fields) + 1) if values is None else self.filled(values)
+        picture = gr.skip() if session.picture is None else editor_value(session.picture)
+        return [*controls, picture, origin_note(session), session.clip_id]
+
+    def filled(self, values: dict[str, Any]) -> list[Any]:
+        """All controls with these values by name, and the examples of the action."""
+        values = dict(values, pack=self.pack_menu(values["action"], values["pack"]))
+        for name, maximum in SLIDERS.items():
+            values[name] = gr.Slider(value=values[name], maximum=max(maximum, values[name]))
+        return [*(values[name] for name in Settings._fields), self.examples(values["action"])]
+
+    def pack_menu(self, action: str, wanted: str | None) -> Any:
+        """The menu of motions for an action as they are on disk now; the action's own when the wanted one is gone."""
         choices = self.engine.packs(action)
         ids = [choice.id for choice in choices]
         value = wanted if wanted in ids else ids[0]
-        menu = gr.Dropdown(choices=[(choice.title, choice.id) for choice in choices], value=value)
-        return menu, wanted is not None and wanted not in ids
+        return gr.Dropdown(choices=[(choice.title, choice.id) for choice in choices], value=value)
 
     def examples(self, action: str) -> Any:
         """The examples of an action."""
@@ -91,10 +105,10 @@ class Clips:
         known = {text for other in self.engine.actions.values() for text in other.examples}
         examples = self.engine.actions[action].examples
         text = examples[0] if prompt in known and prompt not in examples else gr.skip()
-        return self.pack_menu(action, None)[0], self.examples(action), text
+        return self.pack_menu(action, None), self.examples(action), text
 
     def surprise(self) -> tuple[Any, ...]:
         """Prompt, action, style, menu of motions, examples."""
         recipe = self.engine.surprise(random.SystemRandom().randrange(SEEDS))
-        menu, _ = self.pack_menu(recipe.action, None)
+        menu = self.pack_menu(recipe.action, None)
         return recipe.prompt, recipe.action, recipe.style, menu, self.examples(recipe.action)

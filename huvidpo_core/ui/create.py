@@ -7,30 +7,28 @@ import gradio as gr
 from gradio.events import Dependency
 
 from huvidpo_core.engine import Engine
-from huvidpo_core.errors import UserError
-from huvidpo_core.media import read_image
 from huvidpo_core.ui import words
 from huvidpo_core.ui.clips import PAGE, Clips
+from huvidpo_core.ui.memory import READY_JS, TAB_JS, keep_js
 from huvidpo_core.ui.parts import Controls, bar_part, frame_part, motion_part, result_part, scene_part
-from huvidpo_core.ui.picture import EditorValue, painted
-from huvidpo_core.ui.session import Sessions
+from huvidpo_core.ui.remarks import PAUSE_JS, Remarks
+from huvidpo_core.ui.session import Sessions, Wording
 from huvidpo_core.ui.settings import Settings
-from huvidpo_core.ui.work import View, Work, editor_value, told
+from huvidpo_core.ui.work import View, Work, told
 
 # Every handler of the page is its own business, not an endpoint.
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 AT_ONCE = PRIVATE | {"queue": False}  # not for handlers that set a `gr.State`: its change event needs the queue
 GPU = PRIVATE | {"concurrency_id": "gpu", "concurrency_limit": 1}
 UNREAD = "The page's settings could not be read. Check the numbers, or clear the picture, and try again."
-NEED_MODELS = "The models are not on this machine yet. Agree to their download at the top of the page first."
 
 
 class Create:
-    """The tab's parts and wiring; `reload` is for the page's load event."""
+    """The tab's parts and wiring; `wire_load` and `wire_reload` are for events of the page."""
 
     def __init__(self, engine: Engine, sessions: Sessions, blocked: Callable[[], bool]) -> None:
         self.engine, self.sessions, self.blocked = engine, sessions, blocked
-        self.work, self.clips = Work(engine), Clips(engine)
+        self.work, self.clips, self.remarks = Work(engine), Clips(engine), Remarks(engine, sessions, blocked)
         self.clip_id, self.limit = gr.State(""), gr.State(PAGE)
         with gr.Row(elem_classes="hv-columns"):
             with gr.Column(elem_classes="hv-left"):
@@ -42,6 +40,7 @@ class Create:
         self._wire_scene()
         self._wire_work()
         self._wire_clips()
+        self._wire_remarks()
 
     # Handlers that only this tab has
 
@@ -51,37 +50,19 @@ class Create:
         session.stop.clear()
         session.busy = True
         session.outcome = (UNREAD, "error")  # stands only if the work cannot even begin
-        return [words.waiting_bar(), *self._buttons(busy=True)]
+        return [words.waiting_bar(self.sessions.others_busy(session)), *self._buttons(busy=True)]
 
     def halt(self, request: gr.Request) -> str:
         """Stop was pressed."""
         self.sessions.of(request.session_hash).stop.set()
         return words.stopping_bar()
 
-    def settle(self, clip_id: str, request: gr.Request) -> list[Any]:
+    def settle(self, request: gr.Request, clip_id: str, *wording: str | None) -> list[Any]:
         """Work has ended, however it did: its last word, the buttons, what stands on the stage."""
         session = self.sessions.of(request.session_hash)
         session.busy = False
         stage, *_ = self.clips.show(session, clip_id)
-        return [words.message(*session.outcome), *self._buttons(busy=False), stage]
-
-    def edited(self, value: EditorValue, request: gr.Request) -> str:
-        """The person painted, cropped or cleared: the note on the picture."""
-        session = self.sessions.of(request.session_hash)
-        try:
-            picture = painted(value, self.engine.fit)
-        except UserError as error:
-            return words.message(str(error), "error")
-        if picture is None:
-            session.put(None, "generated")
-        return words.origin_note(None if picture is None else session.origin_of(picture))
-
-    def uploaded(self, file: str, request: gr.Request) -> tuple[Any, str]:
-        """A picture was uploaded: refitted to the model's size, into the editor."""
-        with told():
-            picture = self.engine.fit(read_image(file))
-        self.sessions.of(request.session_hash).put(picture, "uploaded")
-        return editor_value(picture), words.origin_note("uploaded")
+        return [*self.remarks.on(session, Wording(*wording)), *self._buttons(busy=False), stage]
 
     def reuse(self, request: gr.Request) -> tuple[Any, Any]:
         """The last used seed, and no new ones."""
@@ -94,10 +75,11 @@ class Create:
     def reload(self, action: str, pack: str | None, clip_id: str, limit: int, request: gr.Request) -> list[Any]:
         """What may have changed behind the page's back: motions on disk, clips, the buttons."""
         busy = self.sessions.of(request.session_hash).busy
-        bar = gr.skip() if busy else words.message(NEED_MODELS if self.blocked() else "")
-        return [
-            self.clips.pack_menu(action, pack)[0], *self.clips.gallery(clip_id, limit), bar, *self._buttons(busy)
-        ]  # fmt: skip
+        return [self.clips.pack_menu(action, pack), *self.clips.gallery(clip_id, limit), *self._buttons(busy)]
+
+    def remember(self, request: gr.Request, stored: Any, tab: str | None) -> list[Any]:
+        """The page has loaded: what the browser remembers of the form, and this tab's picture and clip."""
+        return self.clips.remember(self.sessions.arrive(request.session_hash, tab), stored)
 
     def _buttons(self, busy: bool) -> list[Any]:
         free = not busy and not self.blocked()
@@ -111,14 +93,44 @@ class Create:
     # Wiring
 
     @property
+    def _wording(self) -> list[Any]:
+        return [self.controls.prompt, self.controls.action, self.controls.style]
+
+    @property
+    def _said(self) -> list[Any]:
+        return [self.frame.note, self.bar.bar]
+
+    @property
+    def _shown(self) -> list[Any]:
+        result = self.result
+        return [result.stage, result.details, result.recipe, result.links, result.confirm]
+
+    @property
+    def _restored(self) -> list[Any]:
+        return [*self.controls.all(), self.scene.examples, self.frame.editor, self.frame.note]
+
+    @property
     def _button_parts(self) -> list[Any]:
         return [self.frame.repaint, self.bar.draw, self.bar.animate, self.bar.stop]
 
     def wire_reload(self, trigger: Callable[..., Dependency]) -> None:
         """Run `reload` on an event of the page."""
         inputs = [self.controls.action, self.controls.pack, self.clip_id, self.limit]
-        outputs = [self.controls.pack, self.result.gallery, self.result.more, self.bar.bar, *self._button_parts]
-        trigger(self.reload, inputs, outputs, **AT_ONCE)
+        outputs = [self.controls.pack, self.result.gallery, self.result.more, *self._button_parts]
+        trigger(self.reload, inputs, outputs, **AT_ONCE).then(self.remarks.heed, self._wording, self._said, **AT_ONCE)
+
+    def wire_load(self, load: Callable[..., Dependency], stored: gr.BrowserState) -> None:
+        """Fill the page from the browser's memory when it loads, and keep that memory up to date."""
+        tab = gr.Textbox(visible=False)  # carries what TAB_JS says
+        loaded = load(self.remember, [stored, tab], [*self._restored, self.clip_id], js=TAB_JS, **PRIVATE)
+        self.wire_reload(loaded.then)
+        loaded.then(self.on_session(self.clips.show), self.clip_id, self._shown, **AT_ONCE)
+        loaded.then(None, js=READY_JS, **PRIVATE)
+        controls = self.controls.all()
+        gr.on(
+            [control.change for control in controls], None, [stored, *controls], stored,
+            js=keep_js(self.engine.profile.name), trigger_mode="always_last", **PRIVATE,
+        )  # fmt: skip
 
     def _wire_scene(self) -> None:
         scene, controls = self.scene, self.controls
@@ -131,10 +143,8 @@ class Create:
             self.clips.surprise, None,
             [controls.prompt, controls.action, controls.style, controls.pack, scene.examples], **AT_ONCE,
         )  # fmt: skip
-        self.motion.refresh.click(
-            lambda action, pack: self.clips.pack_menu(action, pack)[0], [controls.action, controls.pack],
-            controls.pack, **AT_ONCE,
-        )  # fmt: skip
+        # A motion that training has just finished is there when the menu is opened.
+        controls.pack.focus(self.clips.pack_menu, [controls.action, controls.pack], controls.pack, **AT_ONCE)
         self.motion.reuse.click(self.reuse, None, [controls.seed, controls.fresh], **AT_ONCE)
         controls.seed.input(lambda: False, None, controls.fresh, **AT_ONCE)
         controls.sampler.input(
@@ -147,9 +157,12 @@ class Create:
         self._long(frame.repaint, self.work.repaint, [*settings, frame.editor])
         self._long(self.bar.animate, self.work.animate, [*settings, frame.editor])
         self.bar.stop.click(self.halt, None, self.bar.bar, **AT_ONCE)
-        frame.editor.input(self.edited, frame.editor, frame.note, trigger_mode="always_last", **PRIVATE)
-        frame.editor.clear(lambda: words.origin_note(None), None, frame.note, **AT_ONCE)
-        frame.upload.upload(self.uploaded, frame.upload, [frame.editor, frame.note], **PRIVATE)
+        edit = [frame.editor, *self._wording]
+        frame.editor.input(self.remarks.edited, edit, self._said, trigger_mode="always_last", **PRIVATE)
+        frame.editor.clear(self.remarks.cleared, None, self._said, **AT_ONCE)
+        frame.upload.upload(
+            self.remarks.uploaded, [frame.upload, *self._wording], [frame.editor, *self._said], **PRIVATE
+        )
 
     def _long(self, button: gr.Button, handler: Callable[..., Iterator[View]], inputs: list[Any]) -> None:
         frame, result, bar = self.frame, self.result, self.bar.bar
@@ -158,6 +171,7 @@ class Create:
         def run(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
             session = self.sessions.of(request.session_hash)
             session.outcome = ("", "info")
+            yield View().values()  # a failure before the first step must not be a generator that yields nothing
             count = len(Settings._fields)
             for view in handler(session, Settings(*values[:count]).in_step(self.engine), *values[count:]):
                 yield view.values()
@@ -165,27 +179,36 @@ class Create:
         pressed = button.click(self.begin, None, [bar, *self._button_parts], **AT_ONCE)
         done = pressed.then(run, inputs, outputs, **GPU)
         for ended in (done.success, done.failure):  # `then` does not follow a failed generator in Gradio 6.31
-            ended(self.settle, self.clip_id, [bar, *self._button_parts, result.stage], **AT_ONCE)
+            ended(
+                self.settle, [self.clip_id, *self._wording], [*self._said, *self._button_parts, result.stage], **AT_ONCE
+            )  # fmt: skip
 
     def _wire_clips(self) -> None:
-        result = self.result
-        shown = [result.stage, result.details, result.recipe, result.links, result.confirm]
-        changed = self.clip_id.change(self.on_session(self.clips.show), self.clip_id, shown, **AT_ONCE)
+        result, heed = self.result, (self.remarks.heed, self._wording, self._said)
+        changed = self.clip_id.change(self.on_session(self.clips.show), self.clip_id, self._shown, **AT_ONCE)
         grid = [self.clips.gallery, [self.clip_id, self.limit], [result.gallery, result.more]]
         changed.then(*grid, **AT_ONCE)
-        result.gallery.select(picked, None, self.clip_id, **PRIVATE)
+        result.gallery.select(picked, None, self.clip_id, **PRIVATE).then(*heed, **AT_ONCE)
         result.more.click(lambda limit: limit + PAGE, self.limit, self.limit, **AT_ONCE).then(*grid, **AT_ONCE)
         result.gif.click(guarded(self.clips.gif), self.clip_id, result.gif_link, **PRIVATE).success(
             None, js="() => document.getElementById('gif-anchor').click()", **PRIVATE
         )
         result.delete.click(lambda: gr.Row(visible=True), None, result.confirm, **AT_ONCE)
         result.confirm_no.click(lambda: gr.Row(visible=False), None, result.confirm, **AT_ONCE)
-        result.confirm_yes.click(guarded(self.clips.delete), self.clip_id, self.clip_id, **PRIVATE)
-        restored = [*self.controls.all(), self.scene.examples, self.frame.editor, self.frame.note]
-        result.use.click(self.on_session(self.clips.use), self.clip_id, restored, **PRIVATE)
-        opened = result.dropped.upload(self.on_session(self.clips.open), result.dropped, restored, **PRIVATE)
+        delete = result.confirm_yes.click(guarded(self.clips.delete), self.clip_id, self.clip_id, **PRIVATE)
+        used = result.use.click(self.on_session(self.clips.use), self.clip_id, self._restored, **PRIVATE)
+        opened = result.dropped.upload(self.on_session(self.clips.open), result.dropped, self._restored, **PRIVATE)
         for ended in (opened.success, opened.failure):
             ended(lambda: None, None, result.dropped, **AT_ONCE)
+        for done in (delete.success, used.success, opened.success):
+            done(*heed, **AT_ONCE)
+
+    def _wire_remarks(self) -> None:
+        """What the page says unasked, after a pause in typing."""
+        pause = AT_ONCE | {"trigger_mode": "always_last", "js": PAUSE_JS}
+        prompt, changes = self.controls.prompt, [part.change for part in self._wording]
+        prompt.change(self.remarks.reading, prompt, self.scene.reading, **pause)
+        gr.on(changes, self.remarks.heed, self._wording, self._said, **pause)
 
     def on_session(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         """`handler(session, value)` as an event handler, its exceptions as sentences."""

@@ -7,6 +7,8 @@ import gradio as gr
 
 from huvidpo_core.engine import Engine
 from huvidpo_core.ui import words
+from huvidpo_core.ui.notes import origin_note
+from huvidpo_core.ui.session import Session
 from huvidpo_core.ui.settings import Settings
 
 COLOURS = ["#e5484d", "#f5a524", "#ffe14d", "#30a46c", "#0091ff", "#8e4ec6", "#8b5a2b", "#ffffff", "#808080", "#111111"]
@@ -53,6 +55,7 @@ class Scene:
     prompt: gr.Textbox
     action: gr.Radio
     style: gr.Radio
+    reading: gr.HTML
     examples: gr.Dataset
     surprise: gr.Button
 
@@ -79,7 +82,6 @@ class Motion:
     steps: gr.Slider
     guidance: gr.Slider
     frames: gr.Slider
-    refresh: gr.Button
     reuse: gr.Button
 
 
@@ -122,6 +124,7 @@ def scene_part(engine: Engine) -> Scene:
             label="Describe the scene", placeholder="a white horse runs in the desert", lines=2, max_lines=5,
             elem_id="prompt",
         )  # fmt: skip
+        reading = gr.HTML("", elem_id="reading")
         with gr.Row(elem_classes="hv-examples"):
             examples = gr.Dataset(
                 components=[prompt], samples=[[text] for text in engine.actions[first].examples], show_label=False,
@@ -136,7 +139,7 @@ def scene_part(engine: Engine) -> Scene:
         [(style.title, name) for name, style in engine.styles.items()], value=own.style, label="Style",
         elem_id="style", elem_classes="hv-pills",
     )  # fmt: skip
-    return Scene(prompt, action, style, examples, surprise)
+    return Scene(prompt, action, style, reading, examples, surprise)
 
 
 def frame_part(engine: Engine) -> Frame:
@@ -145,15 +148,15 @@ def frame_part(engine: Engine) -> Frame:
     with gr.Column(elem_classes="hv-frame"):
         with gr.Row(elem_classes="hv-head"):
             gr.HTML("<h2>First frame</h2>", min_width=120)
-            note = gr.HTML(words.origin_note(None), elem_id="note", min_width=120)
+            note = gr.HTML(origin_note(Session()), elem_id="note", min_width=120)
+        with gr.Row(elem_classes="hv-tools"):
+            upload = gr.UploadButton("Upload a picture", file_types=["image"], size="sm", elem_id="upload")
+            repaint = gr.Button("Redraw what I brushed", size="sm", elem_id="repaint")
         editor = gr.ImageEditor(
             type="pil", format="png", image_mode="RGBA", sources=(), transforms=("crop",), layers=False, buttons=[],
             canvas_size=(size.width, size.height), brush=gr.Brush(default_size=size.width // 24, colors=COLOURS),
             eraser=gr.Eraser(default_size=size.width // 16), show_label=False, height=350, elem_id="editor",
         )  # fmt: skip
-        with gr.Row(elem_classes="hv-tools"):
-            upload = gr.UploadButton("Upload a picture", file_types=["image"], size="sm", elem_id="upload")
-            repaint = gr.Button("Redraw what I brushed", size="sm", elem_id="repaint")
         gr.Markdown(PICTURE_HINT, elem_classes="hv-hint")
     return Frame(editor, note, upload, repaint)
 
@@ -170,7 +173,6 @@ def motion_part(engine: Engine) -> Motion:
         strength = gr.Slider(
             0, 1.5, 1.0, step=0.05, label="Strength", buttons=[], elem_id="strength", scale=3, min_width=180
         )
-        refresh = gr.Button("Refresh", size="sm", elem_id="refresh", scale=0, min_width=80)
     with gr.Accordion("More settings", open=False, elem_id="advanced"):
         with gr.Row(elem_classes="hv-line"):
             seed = gr.Number(0, label="Seed", precision=0, elem_id="seed", min_width=120)
@@ -185,9 +187,11 @@ def motion_part(engine: Engine) -> Motion:
             0, 20, own.guidance, step=0.5, label="Guidance", info="How closely the clip follows the words",
             elem_id="guidance",
         )  # fmt: skip
-        frames = gr.Slider(2, 32, own.frames, step=1, label="Frames", info=f"{engine.profile.video.fps} play in a "
-                           "second", elem_id="frames")  # fmt: skip
-    return Motion(pack, strength, seed, fresh, sampler, steps, guidance, frames, refresh, reuse)
+        frames = gr.Slider(
+            2, 32, own.frames, step=1, label="Frames", elem_id="frames",
+            info=f"{engine.profile.video.fps} play in a second",
+        )  # fmt: skip
+    return Motion(pack, strength, seed, fresh, sampler, steps, guidance, frames, reuse)
 
 
 def bar_part() -> Bar:
@@ -212,7 +216,7 @@ def result_part() -> Result:
             use = gr.Button("Use these settings", size="sm", elem_id="use", min_width=120)
             delete = gr.Button("Delete", size="sm", elem_id="delete", min_width=80)
         with gr.Row(visible=False, elem_id="confirm", elem_classes="hv-tools") as confirm:
-            gr.HTML("<p>Delete this clip and its files for good?</p>")
+            gr.HTML("<p role='alert'>Delete this clip and its files for good?</p>")
             confirm_yes = gr.Button("Delete it", variant="stop", size="sm", elem_id="confirm-yes", min_width=90)
             confirm_no = gr.Button("Keep it", size="sm", elem_id="confirm-no", min_width=90)
         gif_link = gr.HTML("", elem_id="gif-link", elem_classes="hv-offscreen")

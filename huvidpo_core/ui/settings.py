@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 from huvidpo_core.engine import Engine
 from huvidpo_core.recipe import Recipe
-from huvidpo_core.ui.session import Session
+from huvidpo_core.ui.session import Session, Wording
 
 SEEDS = 1_000_000  # drawn below this: a number a person can read out
+SLIDERS = {"strength": 1.5, "steps": 100, "guidance": 20, "frames": 32}  # how far they go; a recipe may go further
 
 
 class Settings(NamedTuple):
@@ -33,6 +34,11 @@ class Settings(NamedTuple):
         """
         known = {choice.id for choice in engine.packs(self.action or "")}
         return self if self.pack in known else self._replace(pack=None)
+
+    @property
+    def wording(self) -> Wording:
+        """What a picture is drawn from."""
+        return Wording(self.prompt, self.action, self.style)
 
     def recipe(self, seed: int) -> Recipe:
         """The recipe these settings ask for, with this seed; not checked yet."""

@@ -15,23 +15,16 @@ import numpy as np
 from PIL import Image
 
 from huvidpo_core.config import Action, Download, Style
-from huvidpo_core.engine import Clip, Progress
+from huvidpo_core.engine import Clip, PackChoice, Progress
 from huvidpo_core.recipe import Recipe
 
 EMPTY_STAGE = (
     "Your clip will play here",
-    "Describe a scene, then press Animate. To change the picture first, press First frame.",
+    "Describe a scene, then press Animate, or Ctrl and Enter. To change the picture first, press First frame.",
 )
 PICTURE_READY = ("Your first frame is ready", "Paint on it or crop it if you like, then press Animate.")
 ORIGINS = {"generated": "Drawn from your words", "edited": "Edited by you", "uploaded": "Your own picture"}
 SAMPLERS = {"fast": "Fast", "ddim": "DDIM, as published"}
-
-
-def origin_note(origin: str | None) -> str:
-    """The note on the picture in the editor."""
-    if origin is None:
-        return '<p class="hv-note">No picture yet</p>'
-    return f'<p class="hv-note hv-has"><i></i>{ORIGINS[origin]}</p>'
 
 
 def status(text: str) -> str:
@@ -40,40 +33,42 @@ def status(text: str) -> str:
 
 
 def time_left(seconds: float | None) -> str:
-    """Seconds as a person says them; nothing while unknown."""
+    """Seconds as a person says them."""
     if seconds is None:
-        return ""
-    if seconds < 1.5:
-        return "almost done"
+        return "estimating the time left"
     if seconds < 90:
-        return f"about {round(seconds)} s left"
+        return f"about {max(1, round(seconds))} s left"
     return f"about {round(seconds / 60)} min left"
 
 
 def progress_bar(progress: Progress) -> str:
-    """The bar of running work: stage, step and time left in words."""
-    share = round(100 * min(1, progress.step / max(1, progress.total)))
-    steps = f"step {progress.step} of {progress.total}" if progress.total > 1 else ""
-    detail = " · ".join(part for part in (steps, time_left(progress.seconds_left)) if part)
-    return _bar(progress.stage.capitalize(), detail, share)
+    """The bar of running work: stage, step and time left in words; a stage without steps only has a name."""
+    stage = progress.stage.capitalize()
+    if progress.total <= 1:
+        return _bar(stage)
+    left = "" if progress.step >= progress.total else f" · {time_left(progress.seconds_left)}"
+    share = round(100 * min(1, progress.step / progress.total))
+    return _bar(stage, f"step {progress.step} of {progress.total}{left}", share)
 
 
-def waiting_bar() -> str:
+def waiting_bar(for_others: bool = False) -> str:
     """The bar between the press of a button and the first step."""
-    return _bar("Waiting for its turn", "", 0)
+    return _bar("Waiting until another page's work is done" if for_others else "Starting")
 
 
 def stopping_bar() -> str:
     """The bar between Stop and the end of the running step."""
-    return _bar("Stopping after this step", "", 100)
+    return _bar("Stopping after this step")
 
 
-def _bar(stage: str, detail: str, share: int) -> str:
+def _bar(stage: str, detail: str = "", share: int | None = None) -> str:
+    """A bar; without a share it only shows that something goes on."""
+    now = "" if share is None else f' aria-valuenow="{share}" aria-valuemin="0" aria-valuemax="100"'
+    track = '<i class="hv-endless"></i>' if share is None else f'<i style="width:{share}%"></i>'
     return (
-        '<div class="hv-bar" role="status"><div class="hv-bar-words">'
-        f"<span>{escape(stage)}</span><span>{escape(detail)}</span></div>"
-        f'<div class="hv-track" role="progressbar" aria-valuenow="{share}" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-label="{escape(stage)}"><i style="width:{share}%"></i></div></div>'
+        '<div class="hv-bar"><div class="hv-bar-words">'
+        f'<span role="status">{escape(stage)}</span><span>{escape(detail)}</span></div>'
+        f'<div class="hv-track" role="progressbar" aria-label="{escape(stage, quote=True)}"{now}>{track}</div></div>'
     )
 
 
@@ -117,16 +112,25 @@ def url(path: Path) -> str:
     return f"gradio_api/file={quote(path.resolve().as_posix())}"
 
 
-def recipe_words(clip: Clip, actions: Mapping[str, Action], styles: Mapping[str, Style]) -> str:
-    """A clip's recipe as a person reads it."""
+def motion_words(recipe: Recipe, choices: Sequence[PackChoice]) -> str:
+    """The learnt motion of a recipe under its title in the menu, `choices`."""
+    if not recipe.pack:
+        return "no learnt motion"
+    title = next((choice.title for choice in choices if choice.id == recipe.pack), None)
+    if title is None:
+        title = recipe.pack.replace("/", " + ").replace("_", " ").capitalize() + " (no longer there)"
+    return f"motion “{title.removesuffix(' (motion)')}” at {recipe.strength:.0%}"
+
+
+def recipe_words(
+    clip: Clip, actions: Mapping[str, Action], styles: Mapping[str, Style], choices: Sequence[PackChoice] = ()
+) -> str:
+    """A clip's recipe as a person reads it; `choices`: the menu of motions of its action."""
     recipe = clip.recipe
-    pack = f"motion “{recipe.pack or recipe.action}” at {recipe.strength:.0%}"
-    if recipe.pack == "":
-        pack = "no learnt motion"
     facts = [
         _title(actions, recipe.action),
         _title(styles, recipe.style),
-        pack,
+        motion_words(recipe, choices),
         f"seed {recipe.seed}",
         f"{recipe.steps} steps ({SAMPLERS.get(recipe.sampler, recipe.sampler)})",
         f"guidance {recipe.guidance:g}",

@@ -16,8 +16,8 @@ from PIL import Image
 
 from huvidpo_core.engine import Clip, Engine, Picture, Progress
 from huvidpo_core.errors import Stopped, UserError
-from huvidpo_core.recipe import Recipe
 from huvidpo_core.ui import words
+from huvidpo_core.ui.notes import origin_note
 from huvidpo_core.ui.picture import EditorValue, marked, painted
 from huvidpo_core.ui.session import Session
 from huvidpo_core.ui.settings import Settings
@@ -45,19 +45,20 @@ class View:
 
 @contextmanager
 def told(session: Session | None = None) -> Iterator[None]:
-    """Turn exceptions into sentences: a `gr.Error` for the corner of the page, and the session's outcome."""
-    session = session or Session()
+    """Turn exceptions into sentences: with a session its outcome, which stands by the buttons, else a `gr.Error`."""
     try:
         yield
     except Stopped:
-        session.outcome = ("Stopped. Nothing was kept; press a button to start again.", "info")
-    except UserError as error:
-        session.outcome = (str(error), "error")
-        raise gr.Error(str(error), print_exception=False) from error
+        if session:
+            kept = "Nothing was kept" if session.picture is None else "The first frame is kept"
+            session.outcome = (f"Stopped. {kept}.", "info")
     except Exception as error:
-        log.exception("unexpected")
-        session.outcome = (UNEXPECTED, "error")
-        raise gr.Error(UNEXPECTED, print_exception=False) from error
+        if not isinstance(error, UserError):
+            log.exception("unexpected")
+        sentence = str(error) if isinstance(error, UserError) else UNEXPECTED
+        if session is None:
+            raise gr.Error(sentence, print_exception=False) from error
+        session.outcome = (sentence, "error")
 
 
 class Work:
@@ -78,7 +79,11 @@ class Work:
             if picture is None:
                 raise UserError("There is no picture yet. Press First frame, or upload a picture.")
             recipe = settings.recipe(settings.seed_for(session, picture_stays=False))
-            yield from self._picture(session, self.engine.repaint(recipe, picture, mask, session.stop))
+            made = yield from self._follow(self.engine.repaint(recipe, picture, mask, session.stop))
+            if session.picture is None:
+                session.put(made.image, "edited")
+            session.retouch(made.image)
+            yield self._shown(session, made)
 
     def animate(self, session: Session, settings: Settings, value: EditorValue) -> Iterator[View]:
         """Animate the edited picture; with an empty editor, draw the picture first."""
@@ -95,19 +100,17 @@ class Work:
             yield View(stage=words.stage_clip(clip), seed=clip.recipe.seed, clip_id=clip.id)
 
     def _draw(self, session: Session, settings: Settings) -> Iterator[View]:
+        """Draw the picture and put it into the editor; returns its recipe."""
         recipe = settings.recipe(settings.seed_for(session, picture_stays=False))
-        return (yield from self._picture(session, self.engine.first_frame(recipe, session.stop)))
+        made = yield from self._follow(self.engine.first_frame(recipe, session.stop))
+        session.put(made.image, "generated", settings.wording)
+        yield self._shown(session, made)
+        return made.recipe
 
-    def _picture(self, session: Session, items: Iterator[Progress | Picture]) -> Iterator[View]:
-        """Follow the making of a picture and put it into the editor; returns its recipe."""
-        picture = yield from self._follow(items)
-        recipe: Recipe = picture.recipe
-        session.put(picture.image, recipe.origin)
-        session.last_seed, session.animated = recipe.seed, False
-        yield View(
-            editor=editor_value(picture.image), note=words.origin_note(recipe.origin), seed=recipe.seed, clip_id=""
-        )
-        return recipe
+    def _shown(self, session: Session, made: Picture) -> View:
+        """A new picture in the editor."""
+        session.last_seed, session.animated = made.recipe.seed, False
+        return View(editor=editor_value(made.image), note=origin_note(session), seed=made.recipe.seed, clip_id="")
 
     def _follow(self, items: Iterator[Progress | Picture | Clip]) -> Iterator[View]:
         """Show the progress of engine work; returns its last item. Leaving the page ends the work."""

@@ -17,6 +17,7 @@ from huvidpo_core.engine import Engine
 from huvidpo_core.ui import build_app, launch_options
 from tests.ui.fake_engine import FakeEngine
 
+READY = "body[data-ready]"  # set when the page has been filled from the browser's memory
 SLOW = 90_000  # ms; ample, so that a busy machine fails no test
 
 
@@ -69,6 +70,7 @@ def open_page(browser, url):
         page.goto(url + query)
         page.wait_for_selector("#animate")
         page.wait_for_selector("#editor canvas")
+        page.wait_for_selector(READY)
         return page
 
     yield open_page

@@ -9,42 +9,11 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from huvidpo_core.media import read_image, read_recipe, read_video
-from tests.browser.conftest import SLOW
+from tests.browser.conftest import READY, SLOW
+from tests.browser.person import PLAYS, animate, clip_made, has_picture, paint
 
 expect.set_options(timeout=SLOW)
 pytestmark = pytest.mark.browser
-
-PLAYS = "() => { const v = document.querySelector('#stage video'); return v && v.readyState >= 2 && v.currentTime > 0 }"
-
-
-def has_picture(page):
-    expect(page.locator("#note .hv-has")).to_be_visible()
-
-
-def paint(page):
-    """A stroke across the middle of the picture."""
-    page.locator("#editor button[aria-label='Brush']").click()
-    box = page.locator("#editor canvas").last.bounding_box()
-    x, y, w, h = (box[key] for key in ("x", "y", "width", "height"))
-    page.mouse.move(x + 0.4 * w, y + 0.5 * h)
-    page.mouse.down()
-    page.mouse.move(x + 0.6 * w, y + 0.55 * h, steps=8)
-    page.mouse.up()
-    expect(page.locator("#note")).to_contain_text("Edited by you")
-
-
-def animate(page):
-    """Press Animate and wait until the new clip plays."""
-    page.locator("#animate").click()
-    expect(page.locator("#mp4-link")).to_be_visible()
-    expect(page.locator("#animate")).to_be_visible()
-    page.wait_for_function(PLAYS)
-
-
-def clip_made(page):
-    """A clip from a prompt, in one press."""
-    page.locator("#prompt textarea").fill("a red horse")
-    animate(page)
 
 
 @pytest.mark.parametrize("engine", ["fake", "real"], indirect=True)
@@ -83,14 +52,14 @@ def test_gif_download(open_page, tmp_path):
     assert Image.open(tmp_path / "clip.gif").n_frames == 16
 
 
-def test_reload_keeps_the_gallery_and_settings_come_back(open_page, engine):
-    """After a reload the clip is in the gallery; "Use these settings" brings back its words, seed and picture."""
+def test_the_gallery_stays_and_settings_come_back(open_page, engine):
+    """In a new window the clip is in the gallery; "Use these settings" brings back its words, seed and picture."""
     page = open_page()
     page.locator("#surprise").click()
     expect(page.locator("#prompt textarea")).not_to_have_value("")
     animate(page)
     recipe = engine.gallery()[0].recipe
-    page.reload()
+    page = open_page()
     page.locator(".hv-card").click()
     expect(page.locator("#recipe")).to_contain_text(f"seed {recipe.seed}")
     page.wait_for_function(PLAYS)
@@ -113,7 +82,7 @@ def test_settings_from_a_dropped_mp4(open_page, engine):
     page = open_page()
     clip_made(page)
     video = engine.gallery()[0].video
-    page.reload()
+    page = open_page()
     page.locator("#from-file button").first.click()
     page.locator("#dropped input[type=file]").set_input_files(str(video))
     expect(page.locator("#prompt textarea")).to_have_value("a red horse")
@@ -124,7 +93,7 @@ def test_settings_from_a_dropped_mp4(open_page, engine):
 
 
 def test_stop_with_escape(open_page, engine):
-    """Ctrl+Enter starts, previews and the bar show, Esc stops at the next step and the page says so."""
+    """Ctrl+Enter starts, previews and the bar show, Esc stops at the next step; the page says so until one goes on."""
     engine.pause = 0.4
     page = open_page()
     page.locator("#prompt textarea").fill("a red horse")
@@ -132,11 +101,14 @@ def test_stop_with_escape(open_page, engine):
     expect(page.locator("#stage img")).to_be_visible()
     expect(page.locator("#bar")).to_contain_text("step")
     expect(page.locator("#bar")).to_contain_text("left")
+    assert "processing" not in page.locator("body").inner_text()
     page.keyboard.press("Escape")
     expect(page.locator("#bar")).to_contain_text("Stopped")
     expect(page.locator("#animate")).to_be_enabled()
     expect(page.locator("#stop")).to_be_hidden()
     assert engine.gallery() == []
+    page.locator("#style label", has_text="Cartoon").click()
+    expect(page.locator("#bar")).not_to_contain_text("Stopped")
 
 
 def test_reload_in_the_middle_frees_the_engine(open_page, engine):
@@ -149,6 +121,7 @@ def test_reload_in_the_middle_frees_the_engine(open_page, engine):
     page.reload()
     engine.pause = 0.02
     page.wait_for_selector("#editor canvas")
+    page.wait_for_selector(READY)
     clip_made(page)
     assert [clip.recipe.prompt for clip in engine.gallery()] == ["a red horse"]
 
@@ -159,6 +132,7 @@ def test_redraw_what_is_brushed(open_page):
     page.locator("#prompt textarea").fill("a red horse")
     page.locator("#repaint").click()
     expect(page.locator("#bar")).to_contain_text("There is no picture yet")
+    expect(page.locator(".toast-body")).to_have_count(0)  # one error, one place
     page.locator("#draw").click()
     has_picture(page)
     expect(page.locator("#draw")).to_be_enabled()
@@ -226,13 +200,12 @@ def test_delete_asks_first(open_page, engine):
 
 
 def test_the_menu_of_motions(open_page, engine):
-    """The menu follows the action, and a pack that appears on disk is there after a refresh."""
+    """The menu follows the action, and a pack that appears on disk is there when it is opened."""
     page = open_page()
     page.locator("#action label", has_text="Rain").click()
     menu = page.locator("#pack input")
     expect(menu).to_have_value("Rain (motion)")
     engine.extra_packs.append(engine.packs("smile")[0].__class__("rain/new", "Rain + new"))
-    page.locator("#refresh").click()
     menu.click()
     page.get_by_role("option", name="Rain + new").click()
     clip_made(page)
@@ -246,6 +219,10 @@ def test_phone(open_page, query):
     expect(page.locator("#animate")).to_be_in_viewport()
     clip_made(page)
     expect(page.locator("#stage video")).to_be_in_viewport()
+    expect(page.locator("#animate")).to_be_in_viewport()
+    page.locator("#repaint").focus()
+    clear = "() => document.querySelector('#repaint').getBoundingClientRect().bottom"
+    assert page.evaluate(clear) <= page.locator("#actionbar").bounding_box()["y"]
     page.locator("#advanced button").first.click()
     widths = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert widths[0] <= widths[1]

@@ -9,15 +9,17 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from huvidpo_core import media
 from huvidpo_core.config import Download, load_actions, load_profile, load_styles
-from huvidpo_core.engine import Clip, PackChoice, Picture, Progress
+from huvidpo_core.engine import Clip, PackChoice, Picture, Progress, Reading
 from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.evaluation import Evaluation, evaluate
+from huvidpo_core.generation.words import read, vocabulary
 from huvidpo_core.recipe import Recipe
 
 DOWNLOAD = Download("someone/large-model", "draws the first frame", 6.9, "CreativeML Open RAIL++-M", ("config.json",))
@@ -35,11 +37,19 @@ class FakeEngine:
         self.steps_done = 0  # of the last piece of long work
         self.extra_packs: list[PackChoice] = []
         self.crash: Exception | None = None
+        self.models_loaded = True
         self._folder = data / "clips"
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def status(self) -> str:
-        return "Miniature on cpu, models loaded"
+        return "Miniature on cpu, models loaded" if self.models_loaded else "Miniature, models not loaded yet"
+
+    @property
+    def loaded(self) -> bool:
+        return self.models_loaded
+
+    def words(self, prompt: str) -> Reading:
+        return read(vocabulary(self.profile.first_frame.base), prompt)
 
     def missing_downloads(self) -> list[Download]:
         return [] if self.agreed else list(self.downloads)
@@ -64,7 +74,9 @@ class FakeEngine:
         action, style = next(iter(self.actions)), next(iter(self.styles))
         return self._complete(Recipe(self.actions[action].examples[0], action, style, sampler=sampler))
 
-    def first_frame(self, recipe: Recipe, stop: threading.Event, *, steps: int = 0) -> Iterator[Progress | Picture]:
+    def first_frame(
+        self, recipe: Recipe, stop: threading.Event, *, steps: int | None = None
+    ) -> Iterator[Progress | Picture]:
         recipe = self._complete(recipe).with_(origin="generated")
         image = self._draw(recipe, 0.0)
         yield from self._work("drawing the first frame", 6, stop, lambda part: _noisy(image, 1 - part))
@@ -121,6 +133,15 @@ class FakeEngine:
             raise UserError("This video carries no recipe. Drop an MP4 that was made here, as it was downloaded.")
         recipe = Recipe.from_dict(values).check(self.actions, self.styles)
         return Picture(self.fit(media.read_video(video, max_frames=1).frames[0]), recipe)
+
+    def evaluate(
+        self, clips: Path | Sequence[Path], stop: threading.Event, *, prompts: str = ""
+    ) -> Iterator[Progress | Evaluation]:
+        self.steps_done = 0
+        for item in evaluate(clips, stop, prompts=prompts):
+            time.sleep(self.pause)
+            self.steps_done += isinstance(item, Progress)
+            yield item
 
     def _complete(self, recipe: Recipe) -> Recipe:
         recipe.check(self.actions, self.styles)

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from huvidpo_core.media import read_image, read_recipe, read_video
+from huvidpo_core.media import read_image, read_recipe, read_video, write_gif
 from huvidpo_core.ui import build_app, launch_options
 
 
@@ -23,20 +24,23 @@ def client(engine):
 
 
 def test_only_the_endpoints_are_public(client):
-    """The API lists the three endpoints with typed parameters and a description, and none of the page's own events."""
+    """The API lists the four endpoints with typed parameters and a description, and none of the page's own events."""
     info = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(info) == {"/first_frame", "/animate", "/generate"}
+    assert set(info) == {"/first_frame", "/animate", "/generate", "/evaluate"}
     names = [parameter["parameter_name"] for parameter in info["/generate"]["parameters"]]
     assert names == [
         "prompt", "action", "style", "seed", "steps", "guidance", "sampler", "pack", "strength", "frames"
     ]  # fmt: skip
+    for endpoint in ("/first_frame", "/animate"):  # one order everywhere; the picture goes before it
+        own = [parameter["parameter_name"] for parameter in info[endpoint]["parameters"]]
+        assert [name for name in own if name != "image"] == names[: len(own) - (endpoint == "/animate")]
     types = {p["parameter_name"]: p["python_type"]["type"] for p in info["/animate"]["parameters"]}
     assert (types["seed"], types["prompt"], types["guidance"]) == ("int", "str", "float")
 
 
 def test_first_frame_then_animate(client, engine):
     """/first_frame gives a picture of the model's size; /animate turns it into an MP4 that carries its recipe."""
-    picture = client.predict("a red horse", "cartoon", "horse_run", 5, 0, api_name="/first_frame")
+    picture = client.predict("a red horse", "horse_run", "cartoon", 5, api_name="/first_frame")
     assert read_image(picture).shape == (160, 256, 3)
     video, recipe = client.predict(
         handle_file(picture), "a red horse", "horse_run", "cartoon", seed=5, frames=6, api_name="/animate"
@@ -63,6 +67,9 @@ def test_generate(client, engine):
         ({"action": "moonwalk"}, "no action 'moonwalk'"),
         ({"style": "cubism"}, "no style 'cubism'"),
         ({"steps": -1}, "number of steps is -1"),
+        ({"steps": 0}, "number of steps is 0; it must lie between 1 and 200"),
+        ({"frames": 0}, "number of frames is 0"),
+        ({"guidance": -1}, "guidance is -1"),
         ({"sampler": "magic"}, "no sampler 'magic'"),
         ({"seed": -5}, "seed is -5"),
     ],
@@ -72,6 +79,20 @@ def test_bad_values_are_sentences(client, engine, change, sentence):
     with pytest.raises(AppError, match=sentence):
         client.predict(**{"prompt": "a horse", **change}, api_name="/generate")
     assert engine.gallery() == []
+
+
+def test_none_is_the_default(client, engine):
+    """An emptied number (null) is the same as one that is not given, at every endpoint, and never a crash."""
+    given, empty = {"prompt": "a horse", "seed": None, "steps": None}, ("guidance", "strength", "frames", "pack")
+    path = client.predict(**given, api_name="/first_frame")
+    for settings in (given, given | dict.fromkeys(empty)):
+        _, recipe = client.predict(**settings, api_name="/generate")
+        own = engine.defaults()
+        for name in ("steps", "guidance", "frames", "strength", "seed", "pack"):
+            assert recipe[name] == getattr(own, name), name
+        assert client.predict(handle_file(path), **settings, api_name="/animate")[1]["steps"] == own.steps
+    with pytest.raises(AppError, match="number of steps is 0"):
+        client.predict("a horse", steps=0, api_name="/first_frame")
 
 
 def test_bad_pictures_are_sentences(client, tmp_path):
@@ -97,6 +118,26 @@ def test_cancel_stops_the_work(client, engine):
     assert [clip.recipe.prompt for clip in engine.gallery()] == ["a blue horse"]
 
 
+def test_evaluate(client, engine, tmp_path):
+    """/evaluate measures uploaded clips, and says what the command writes; an upload that is no clip is a sentence."""
+    video, _ = client.predict("a red horse", frames=4, api_name="/generate")
+    gif = write_gif(tmp_path / "still.gif", np.repeat(read_video(video).frames[:1], 3, axis=0), 8)
+    report = client.predict([handle_file(video), handle_file(str(gif))], api_name="/evaluate")
+    *_, expected = engine.evaluate([Path(video), gif], threading.Event())
+    assert report == json.loads(json.dumps(expected.to_dict()))
+    made, still = report["clips"]
+    assert (made["prompt"], still["name"], still["mse"]) == ("a red horse", "still.gif", 0)
+    assert client.predict([handle_file(str(gif))], "a grey horse", api_name="/evaluate")["clips"][0]["prompt"]
+    (tmp_path / "broken.mp4").write_text("no video")
+    for files, prompts, sentence in (
+        ([], "", "at least one MP4 or GIF"),
+        ([str(tmp_path / "broken.mp4")], "", "broken.mp4"),
+        ([str(gif)], "one\ntwo", "2 lines of prompts for 1 clips"),
+    ):
+        with pytest.raises(AppError, match=sentence):
+            client.predict([handle_file(file) for file in files], prompts, api_name="/evaluate")
+
+
 def test_files_outside_the_clips_are_not_served(client, engine):
     """The app serves the clips' files and neither the database's folder nor the system's files."""
     import httpx
@@ -112,7 +153,7 @@ def test_files_outside_the_clips_are_not_served(client, engine):
 
 def test_pictures_are_exact(client, engine):
     """The endpoint's picture is the engine's, pixel by pixel."""
-    path = client.predict("a red horse", "cartoon", "horse_run", 5, 0, api_name="/first_frame")
+    path = client.predict("a red horse", "horse_run", "cartoon", 5, api_name="/first_frame")
     recipe = engine.defaults().with_(prompt="a red horse", style="cartoon", action="horse_run", seed=5)
     *_, picture = engine.first_frame(recipe, threading.Event())
     assert np.array_equal(read_image(path), picture.image)

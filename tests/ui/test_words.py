@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from huvidpo_core.engine import Progress
+from huvidpo_core.engine import PackChoice, Progress
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.ui import words
 from tests.ui.fake_engine import DOWNLOAD
@@ -16,7 +16,13 @@ from tests.ui.fake_engine import DOWNLOAD
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(None, ""), (0.2, "almost done"), (5.4, "about 5 s left"), (89, "about 89 s left"), (200, "about 3 min left")],
+    [
+        (None, "estimating the time left"),
+        (0.2, "about 1 s left"),
+        (5.4, "about 5 s left"),
+        (89, "about 89 s left"),
+        (200, "about 3 min left"),
+    ],
 )
 def test_time_left(seconds, said):
     """Time left is said in words, rounded as a person would."""
@@ -29,6 +35,23 @@ def test_progress_bar():
     assert "Animating" in bar
     assert "step 2 of 8 · about 12 s left" in bar
     assert "width:25%" in bar
+
+
+def test_the_last_step_promises_nothing_and_a_phase_has_no_steps():
+    """At the last step no time is told; decoding has a name, and neither step nor share."""
+    assert "left" not in words.progress_bar(Progress("animating", 4, 4, 0.0))
+    bar = words.progress_bar(Progress("decoding the clip", 0, 1))
+    assert "Decoding the clip" in bar
+    assert not any(said in bar for said in ("step", "left", "aria-valuenow"))
+
+
+def test_a_motion_is_named_as_in_its_menu():
+    """The recipe names a motion by its title; one that is gone, readably; the base model, as none."""
+    recipe = Recipe("a", "horse_run", "cartoon", pack="horse_run")
+    assert words.motion_words(recipe, [PackChoice("horse_run", "Horse run (motion)")]) == "motion “Horse run” at 100%"
+    gone = words.motion_words(recipe.with_(pack="horse_run/mine"), [])
+    assert gone == "motion “Horse run + mine (no longer there)” at 100%"
+    assert words.motion_words(recipe.with_(pack=""), []) == "no learnt motion"
 
 
 def test_prompts_are_escaped(engine):

@@ -6,12 +6,11 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from huvidpo_core.errors import Stopped
-from huvidpo_core.ui import words
+from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.ui.clips import Clips
 from huvidpo_core.ui.session import Session, Sessions
 from huvidpo_core.ui.settings import Settings, controls_of
-from huvidpo_core.ui.work import UNEXPECTED, Work, editor_value
+from huvidpo_core.ui.work import UNEXPECTED, Work, editor_value, told
 
 
 @pytest.fixture
@@ -29,11 +28,11 @@ def test_draw_fills_the_editor(engine, settings):
     """First frame shows progress at every step, fills the editor and tells the seed."""
     session = Session()
     views = list(Work(engine).draw(session, settings))
-    assert sum("hv-bar" in str(view.bar) for view in views) == 6
+    assert sum("hv-bar" in str(view.bar) and "step" in view.bar for view in views) == 6
     assert "data:image/webp" in views[0].stage
     assert views[-1].seed == 7
     assert np.array_equal(np.asarray(views[-1].editor["background"]), session.picture)
-    assert words.ORIGINS["generated"] in views[-1].note
+    assert "Drawn from your words" in views[-1].note
 
 
 def test_animate_in_one_go(engine, settings):
@@ -88,7 +87,7 @@ def test_leaving_the_page_ends_the_work(engine, settings):
 
 
 def test_forgetting_a_session_stops_it():
-    """A closed page's stop flag is set, and its picture is gone."""
+    """A closed page's stop flag is set, and whoever comes with its id gets nothing of it."""
     sessions = Sessions()
     session = sessions.of("a")
     session.put(np.zeros((2, 2, 3), np.uint8), "generated")
@@ -98,30 +97,38 @@ def test_forgetting_a_session_stops_it():
 
 
 def test_bad_input_is_a_sentence(engine, settings):
-    """A UserError reaches the person word by word."""
+    """A UserError reaches the person word by word, and once: by the buttons, not in the corner too."""
     session = Session()
-    with pytest.raises(gr.Error, match="The prompt is empty"):
-        list(Work(engine).draw(session, settings._replace(prompt="  ")))
+    list(Work(engine).draw(session, settings._replace(prompt="  ")))
     assert session.outcome == (session.outcome[0], "error")
     assert "prompt is empty" in session.outcome[0]
+
+
+def test_what_has_no_place_by_the_buttons_is_a_toast(caplog):
+    """Without a session, as for an upload, a sentence is a `gr.Error`; a surprise is one too, and logged."""
+    with pytest.raises(gr.Error, match="too small"), told():
+        raise UserError("too small")
+    with pytest.raises(gr.Error, match=UNEXPECTED[:20]), told():
+        raise RuntimeError("tensor 8 is on fire")
+    assert "tensor 8 is on fire" in caplog.text
 
 
 def test_surprises_are_logged_not_shown(engine, settings, caplog):
     """An unexpected exception is one calm sentence for the person and a traceback in the log."""
     engine.crash = RuntimeError("tensor 7 is on fire")
-    with pytest.raises(gr.Error) as caught:
-        list(Work(engine).draw(Session(), settings))
-    assert UNEXPECTED in str(caught.value)
+    session = Session()
+    list(Work(engine).draw(session, settings))
+    assert session.outcome == (UNEXPECTED, "error")
     assert "tensor 7 is on fire" in caplog.text
 
 
 def test_repaint_needs_a_picture_and_a_mark(engine, settings):
     """Without a picture, and without strokes, repainting says what to do."""
-    work = Work(engine)
-    with pytest.raises(gr.Error, match="no picture"):
-        list(work.repaint(Session(), settings, None))
-    with pytest.raises(gr.Error, match="Nothing is marked"):
-        list(work.repaint(Session(), settings, editor_value(np.zeros((160, 256, 3), np.uint8))))
+    work, session = Work(engine), Session()
+    list(work.repaint(session, settings, None))
+    assert "no picture" in session.outcome[0]
+    list(work.repaint(session, settings, editor_value(np.zeros((160, 256, 3), np.uint8))))
+    assert "Nothing is marked" in session.outcome[0]
 
 
 def test_use_these_settings_restores_everything(engine, settings):
@@ -140,10 +147,9 @@ def test_use_these_settings_restores_everything(engine, settings):
 
 
 def test_a_pack_that_is_gone_gives_way(engine):
-    """The menu falls back to the action's own pack and says so when the wanted one is not on disk."""
-    menu, missing = Clips(engine).pack_menu("rain", "rain/deleted")
-    assert missing
-    assert menu.value == "rain"
+    """The menu falls back to the action's own pack when the wanted one is not on disk."""
+    assert Clips(engine).pack_menu("rain", "rain/deleted").value == "rain"
+    assert Clips(engine).pack_menu("rain", "rain/liked").value == "rain/liked"
 
 
 def test_new_action_swaps_an_untouched_example(engine):

@@ -1,0 +1,65 @@
+"""Which words of a prompt the first-frame model's text encoder can read, told by its tokenizer alone.
+
+A word-level tokenizer drops what is not in its vocabulary; tokenizers of word pieces, like CLIP's, can read anything.
+Nothing here loads a model, or torch.
+"""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+
+from huvidpo_core.config import resolve
+from huvidpo_core.recipe import MAX_PROMPT
+from huvidpo_core.results import Reading
+
+WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*|[^\w\s]")  # or a mark, which ends a phrase
+
+# Words that carry no picture: nobody misses them when a tokenizer drops them.
+_FILLERS = (
+    "a an the this that these those some any its his her their my your our it he she they we i you who which "
+    "in on at of to by for from with without into onto over under above below near beside behind before after between "
+    "among through across around up down out off as and or but while when where there here then so very is are was "
+    "were be been being am has have had does do did s"
+)
+FILLERS = frozenset(_FILLERS.split())
+
+
+@lru_cache(maxsize=4)
+def vocabulary(base: str) -> Tokenizer | None:
+    """The word-level tokenizer of a text-to-image folder; None where every word can be read, or nothing is known."""
+    path = Path(resolve(base)) / "tokenizer" / "tokenizer.json"
+    if not path.is_file():
+        return None
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer if isinstance(tokenizer.model, WordLevel) else None
+
+
+def read(tokenizer: Tokenizer | None, prompt: str) -> Reading:
+    """What `tokenizer` makes of each word of the prompt; with None every word is understood as it stands.
+
+    Understood words that follow one another are one phrase ("red horse"); a filler or an ignored word ends it. A word
+    read as another says so: "pony (as horse)".
+    """
+    phrases: list[list[str]] = [[]]
+    ignored: list[str] = []
+    for word in WORD.findall(prompt[:MAX_PROMPT]):
+        heard = word.lower() if tokenizer is None else _heard(tokenizer, word)
+        if word.lower() in FILLERS or not heard:
+            phrases.append([])
+            if word[0].isalnum() and word.lower() not in (*FILLERS, *map(str.lower, ignored)):
+                ignored.append(word)
+        else:
+            phrases[-1].append(word if heard == word.lower() else f"{word} (as {heard})")
+    understood = dict.fromkeys(" ".join(phrase) for phrase in phrases if phrase)  # each once, in order
+    return Reading(tuple(understood), tuple(ignored))
+
+
+def _heard(tokenizer: Tokenizer, word: str) -> str:
+    """The vocabulary's own words for one word of the person's; empty when there are none."""
+    tokens = tokenizer.encode(word, add_special_tokens=False).tokens
+    return " ".join(token for token in tokens if token != tokenizer.model.unk_token)

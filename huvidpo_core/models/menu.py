@@ -1,0 +1,41 @@
+"""The action packs a person may choose from. Read anew on every question, so that a new pack needs no restart."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from huvidpo_core.errors import UserError
+from huvidpo_core.models.packs import ActionPack, list_packs, scan_packs
+from huvidpo_core.results import PackChoice
+
+
+@dataclass(frozen=True)
+class PackMenu:
+    """The packs of one family, in `folder`, and the preference LoRAs beside them."""
+
+    folder: Path
+
+    def choices(self, action: str) -> list[PackChoice]:
+        """The menu of an action: its own pack first, the bare base model last."""
+        packs = [pack for pack in list_packs(self.folder) if pack.action == action]
+        packs.sort(key=lambda pack: pack.name != action)
+        return [*(choice for pack in packs for choice in _choices(pack)), PackChoice("", "None (base model)")]
+
+    def default(self, action: str) -> str:
+        """The pack an action takes when none was chosen; empty, the bare base model, where it has none."""
+        return action if (self.folder / action).is_dir() else ""
+
+    def check(self, choice: str) -> None:
+        """Raise a UserError that lists what there is, or says what is wrong with it, unless `choice` can be used."""
+        packs, broken = scan_packs(self.folder)
+        known = [each.id for pack in packs for each in _choices(pack)]
+        if choice and choice not in known:
+            if problem := broken.get(choice.partition("/")[0]):
+                raise UserError(problem)
+            there = ", ".join(known) or "none so far"
+            raise UserError(f"There is no action pack '{choice}'. Choose one of: {there}; or '' for the base model.")
+
+
+def _choices(pack: ActionPack) -> list[PackChoice]:
+    """The pack alone, then with each of its preference LoRAs."""
+    alone = PackChoice(pack.name, f"{pack.title} (motion)")
+    return [alone, *(PackChoice(f"{pack.name}/{name}", f"{pack.title} + {name}") for name in pack.preferences)]

@@ -1,0 +1,69 @@
+"""What the page remarks on unasked: where the picture comes from, and how the words were read. Pure, no gradio."""
+
+from collections.abc import Mapping
+from html import escape
+
+from huvidpo_core.config import Action, Style, compose_prompt
+from huvidpo_core.results import Reading
+from huvidpo_core.ui.session import Session, Wording
+
+SOURCES = {"generated": "Drawn from your words", "uploaded": "Your own picture"}
+LONG = 12  # more ignored words than this are counted, not named
+
+
+def origin_note(session: Session, changed: bool = False) -> str:
+    """The note on the picture in the editor; `changed`: the page now asks for another."""
+    edited = session.painted is not None or session.origin == "edited"
+    if session.picture is None and session.painted is None:
+        return '<p class="hv-note" role="status">No picture yet</p>'
+    if session.picture is None:
+        said = "Painted by you"
+    elif not session.source:
+        said = "Edited by you"
+    else:
+        said = "Drawn before your changes" if changed else SOURCES[session.source]
+        said += ", edited by you" if edited else ""
+    return f'<p class="hv-note hv-has{" hv-old" if changed else ""}" role="status"><i></i>{said}</p>'
+
+
+def is_changed(session: Session, now: Wording, actions: Mapping[str, Action], styles: Mapping[str, Style]) -> bool:
+    """Whether the page's words would draw another picture than the one in the editor was drawn for."""
+    if session.picture is None or session.drawn is None:
+        return False
+    return _composed(session.drawn, actions, styles) != _composed(now, actions, styles)
+
+
+def changed_notice(session: Session, actions: Mapping[str, Action], styles: Mapping[str, Style]) -> str:
+    """What to do about a picture that was drawn for other words; stands beside the buttons."""
+    drawn = session.drawn
+    title = [known[name].title for known, name in ((actions, drawn.action), (styles, drawn.style)) if name in known]
+    words = f"“{_shortened(drawn.prompt or '')}” ({', '.join(title)})"
+    edits = session.painted is not None or session.origin == "edited"
+    losing = ", without your edits," if edits else ""  # what First frame would cost
+    return (
+        f'<p class="hv-message hv-notice" role="status">This picture was drawn for {escape(words)}. '
+        f"Press <b>First frame</b> to draw what you ask for now{losing} or <b>Animate</b> to use it as it is.</p>"
+    )
+
+
+def reading_hint(reading: Reading) -> str:
+    """Which words were ignored, and which were not; nothing when all were understood."""
+    if not reading.ignored:
+        return ""
+    named, more = reading.ignored[:LONG], len(reading.ignored) - LONG
+    ignored = ", ".join(named) + (f" and {more} more" if more > 0 else "")
+    understood = ", ".join(reading.understood) or "nothing yet"
+    return (
+        f'<p class="hv-reading" role="status"><span><b>Understood:</b> {escape(understood)}.</span> '
+        f"<span><b>Ignored:</b> {escape(ignored)}.</span></p>"
+    )
+
+
+def _composed(words: Wording, actions: Mapping[str, Action], styles: Mapping[str, Style]) -> str:
+    style = styles.get(words.style or "", Style("", "{prompt}"))
+    return compose_prompt(words.prompt or "", actions.get(words.action or ""), style)
+
+
+def _shortened(text: str, length: int = 70) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= length else f"{text[:length].rsplit(' ', 1)[0]} …"

@@ -1,0 +1,83 @@
+"""How attention is computed: xformers where it really works, PyTorch's own everywhere else."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models import attention_dispatch
+from torch import Tensor
+from torch.nn import functional as F
+
+from huvidpo_core.errors import UserError
+from huvidpo_core.generation.loading import choose_attention
+from huvidpo_core.models import VideoUNet
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture
+def unet() -> VideoUNet:
+    torch.manual_seed(0)
+    flat = UNet2DConditionModel(
+        block_out_channels=(16, 16, 16),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=12,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    )
+    yield (network := VideoUNet.inflate(flat).eval())
+    network.set_attention_backend("native")  # diffusers keeps the last one chosen for all models
+
+
+@pytest.fixture
+def xformers(monkeypatch) -> SimpleNamespace:
+    """A module in the place of xformers that computes with PyTorch, counts its calls, and fails when told to."""
+    module = SimpleNamespace(calls=0, error=None)
+
+    def memory_efficient_attention(query: Tensor, key: Tensor, value: Tensor, bias, p: float, scale: float) -> Tensor:
+        module.calls += 1
+        if module.error:
+            raise module.error
+        query, key, value = (tokens.transpose(1, 2) for tokens in (query, key, value))
+        return F.scaled_dot_product_attention(query, key, value, bias, p, scale=scale).transpose(1, 2)
+
+    module.memory_efficient_attention = memory_efficient_attention
+    monkeypatch.setattr(attention_dispatch, "_CAN_USE_XFORMERS_ATTN", True)
+    monkeypatch.setattr(attention_dispatch, "xops", module)
+    return module
+
+
+@torch.no_grad()
+def predict(unet: VideoUNet) -> Tensor:
+    draw = torch.Generator().manual_seed(1)
+    return unet(torch.randn(1, 4, 3, 8, 8, generator=draw), 5, torch.randn(1, 7, 12, generator=draw)).sample
+
+
+@pytest.mark.parametrize(
+    ("wish", "device", "chosen"),
+    [("auto", CUDA, "xformers"), ("auto", CPU, "sdpa"), ("sdpa", CUDA, "sdpa"), ("xformers", CPU, "xformers")],
+)
+def test_xformers_is_taken_where_it_works(unet, xformers, wish, device, chosen):
+    """By itself on a CUDA device, by name anywhere, never against the wish; the output is the same either way."""
+    expected = predict(unet)
+    assert choose_attention(unet, wish, device) == chosen
+    tried = xformers.calls
+    torch.testing.assert_close(predict(unet), expected, atol=1e-5, rtol=1e-4)
+    assert (tried > 0, xformers.calls > tried) == ((True, True) if chosen == "xformers" else (False, False))
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("no operator found"), ValueError("head too wide"), None])
+def test_xformers_that_fails_gives_way(unet, xformers, monkeypatch, error):
+    """One that raises on a real call, or is not there, leaves PyTorch's attention; asked for by name, it is said."""
+    xformers.error = error
+    if error is None:
+        monkeypatch.setattr(attention_dispatch, "_CAN_USE_XFORMERS_ATTN", False)
+    expected = predict(unet)
+    assert choose_attention(unet, "auto", CUDA) == "sdpa"
+    assert torch.equal(predict(unet), expected)
+    with pytest.raises(UserError, match=f"xformers does not work here .*{error or 'missing package'}"):
+        choose_attention(unet, "xformers", CUDA)
+    assert torch.equal(predict(unet), expected)

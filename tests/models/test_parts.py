@@ -1,0 +1,129 @@
+"""The parts of the inflated network, each against a plain loop or its formula."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from diffusers.models.attention_processor import Attention, AttnProcessor
+from torch import Tensor, nn
+
+from huvidpo_core.models.attention import SharedTextProcessor, SparseCausalProcessor
+from huvidpo_core.models.frames import FrameCount, fold, from_planes, to_planes, unfold
+from huvidpo_core.models.temporal import CausalConv1d, ClipGroupNorm, GatedTemporalConv
+from tests.models.conftest import stir
+
+
+def frame_count(value: int) -> FrameCount:
+    frames = FrameCount()
+    frames.value = value
+    return frames
+
+
+def test_folding_is_clip_major() -> None:
+    """Row j * f + i is frame i of clip j, and both pairs of functions are inverses in either memory layout."""
+    clips = torch.randn(2, 3, 4, 5, 6)
+    rows = fold(clips)
+    assert torch.equal(rows[1 * 4 + 2], clips[1, :, 2])
+    assert torch.equal(unfold(rows, 4), clips)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        rows = rows.contiguous(memory_format=layout)
+        planes = to_planes(rows, 4)
+        assert torch.equal(planes[1, :, 2], clips[1, :, 2].flatten(1))
+        assert planes.data_ptr() == rows.data_ptr()
+        assert torch.equal(from_planes(planes, 5, 6), rows)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("frames", [1, 2, 5])
+@torch.no_grad()
+def test_temporal_conv_is_the_published_convolution(frames: int, layout: torch.memory_format) -> None:
+    """Frame i is W2 x_i + W1 x_(i-1) + W0 x_(i-2) + bias, zeros before the clip, whatever the memory layout."""
+    conv = CausalConv1d(6, frame_count(frames))
+    nn.init.normal_(conv.weight)
+    nn.init.normal_(conv.bias)
+    clips = torch.randn(2, 6, frames, 3, 4)
+    expected = torch.zeros_like(clips) + conv.bias.view(1, -1, 1, 1, 1)
+    for i in range(frames):
+        for tap, past in ((2, 0), (1, 1), (0, 2)):
+            if i >= past:
+                expected[:, :, i] += torch.einsum("oc,bchw->bohw", conv.weight[..., tap], clips[:, :, i - past])
+    found = unfold(conv(fold(clips).contiguous(memory_format=layout)), frames)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_temporal_conv_ignores_the_future() -> None:
+    """Changing frames from i on leaves the layer's earlier frames as they are, bit by bit; and clips do not mix."""
+    layer = stir(GatedTemporalConv(nn.Conv2d(4, 6, 3, padding=1), frame_count(5)))
+    clips = torch.randn(2, 4, 5, 8, 8)
+    before = unfold(layer(fold(clips)), 5)
+    for i in range(5):
+        changed = clips.clone()
+        changed[0, :, i:] += 1
+        after = unfold(layer(fold(changed)), 5)
+        assert torch.equal(after[0, :, :i], before[0, :, :i]) and torch.equal(after[1], before[1])
+        assert (after[0, :, i] - before[0, :, i]).abs().max() > 0.01
+
+
+@torch.no_grad()
+def test_gate_formula() -> None:
+    """out = y + sigmoid(gate(y)) * conv1d(y) with y = conv2d(x): the paper's Fig. 2."""
+    layer = stir(GatedTemporalConv(nn.Conv2d(4, 6, 3, padding=1, stride=2), frame_count(3)))
+    rows = torch.randn(6, 4, 8, 8)
+    y = layer.conv2d(rows)
+    gate = torch.sigmoid(F.conv2d(y, layer.conv_gate.weight, layer.conv_gate.bias, padding=1))
+    torch.testing.assert_close(layer(rows), y + gate * layer.conv1d(y))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@torch.no_grad()
+def test_clip_group_norm_by_hand(layout: torch.memory_format) -> None:
+    """Mean and variance are over a group's channels, all frames, h and w of one clip."""
+    stock = nn.GroupNorm(2, 6, eps=1e-5)
+    nn.init.normal_(stock.weight)
+    nn.init.normal_(stock.bias)
+    clips = torch.randn(2, 6, 4, 3, 5) * torch.arange(1, 5).view(1, 1, 4, 1, 1)
+    groups = clips.unflatten(1, (2, 3))
+    mean, var = groups.mean((2, 3, 4, 5), keepdim=True), groups.var((2, 3, 4, 5), correction=0, keepdim=True)
+    shape = (1, 6, 1, 1, 1)
+    expected = ((groups - mean) / (var + 1e-5).sqrt()).flatten(1, 2) * stock.weight.view(shape) + stock.bias.view(shape)
+    rows = fold(clips).contiguous(memory_format=layout)
+    found = unfold(ClipGroupNorm(stock, frame_count(4))(rows), 4)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def plain_attention(attn: Attention, query: Tensor, source: Tensor) -> Tensor:
+    """One frame (d, c) attending to tokens (k, c), head by head, by the definition."""
+    width = attn.inner_dim // attn.heads
+    heads = []
+    for h in range(attn.heads):
+        part = slice(h * width, (h + 1) * width)
+        q, k, v = attn.to_q(query)[:, part], attn.to_k(source)[:, part], attn.to_v(source)[:, part]
+        heads.append((q @ k.T / width**0.5).softmax(-1) @ v)
+    return attn.to_out[0](torch.cat(heads, dim=-1))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+@pytest.mark.parametrize("key_frames", ["first+previous", "first", "own"])
+@torch.no_grad()
+def test_sparse_causal_attention_is_a_loop_over_frames(key_frames: str, frames: int) -> None:
+    """Frame i of each clip attends to frames 0 and i-1 (or 0, or i) of that clip: Eq. 10-11 as a plain loop."""
+    attn = Attention(8, heads=2, dim_head=4)
+    attn.processor = SparseCausalProcessor(key_frames, frame_count(frames))
+    tokens = torch.randn(2, frames, 6, 8)
+    expected = torch.empty_like(tokens)
+    for j in range(2):
+        for i in range(frames):
+            sources = {"first+previous": (0, max(i - 1, 0)), "first": (0,), "own": (i,)}[key_frames]
+            expected[j, i] = plain_attention(attn, tokens[j, i], torch.cat([tokens[j, s] for s in sources]))
+    torch.testing.assert_close(attn(tokens.flatten(0, 1)), expected.flatten(0, 1), atol=1e-6, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_shared_text_is_stock_cross_attention() -> None:
+    """Projecting the text once per clip changes nothing: diffusers' own processor gives the same."""
+    attn = Attention(8, cross_attention_dim=5, heads=2, dim_head=4)
+    rows, text = torch.randn(6, 7, 8), torch.randn(2, 4, 5).repeat_interleave(3, dim=0)
+    attn.processor = AttnProcessor()
+    expected = attn(rows, encoder_hidden_states=text)
+    attn.processor = SharedTextProcessor(frame_count(3))
+    torch.testing.assert_close(attn(rows, encoder_hidden_states=text), expected, atol=1e-6, rtol=1e-5)
