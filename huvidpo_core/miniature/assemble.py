@@ -9,6 +9,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedT
 
 from huvidpo_core.config import load_actions
 from huvidpo_core.miniature import data, networks
+from huvidpo_core.miniature.curves import draw_curves
 from huvidpo_core.miniature.workshop import SHIPPED, Workshop
 from huvidpo_core.models import VideoUNet, motion_parameters
 from huvidpo_core.models.packs import ActionPack
@@ -40,6 +41,7 @@ def assemble(shop: Workshop, assets: Path, packs: Path) -> None:
     (new_assets / "first_frame" / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     for kept in (file for file in assets.glob("*") if file.is_file()):  # the card and its pictures
         shutil.copy2(kept, new_assets)
+    draw_curves(shop.folder, new_assets / "curves.png")
     shutil.copytree(parts["packs"], new_packs)
     for folder, new in ((assets, new_assets), (packs, new_packs)):
         shutil.rmtree(folder, ignore_errors=True)
