@@ -31,7 +31,7 @@ def test_it_names_what_unseen_renders_show(judge):
 
 
 def test_motion_is_told_from_motion_alone(judge):
-    """A still picture repeated looks the same to the motion network whatever it shows; so it is no better than chance."""
+    """A still picture repeated is the same to the motion network whatever it shows: no better than chance."""
     stills = [render(Scene(action), frames=1).repeat(16, axis=0) for action in ACTIONS]
     assert len({judge.recognise_motion(clip) for clip in stills}) == 1
 

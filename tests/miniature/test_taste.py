@@ -1,4 +1,4 @@
-"""The preference that the first-frame UNet is taught: what a pair of pictures differs in, and how colour is measured."""
+"""The preference that the first-frame UNet is taught: what a pair differs in, and how colour is measured."""
 
 import numpy as np
 import pytest
