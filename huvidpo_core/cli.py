@@ -88,6 +88,31 @@ def parser() -> Parser:
     judge.add_argument("--profile", help="miniature or full; chosen by the hardware when not given")
     judge.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
     judge.set_defaults(run=evaluate)
+
+    rater = commands.add_parser("judge", help="let an automatic rater vote on the pairs it has not seen")
+    rater.add_argument(
+        "--rater",
+        choices=("profile", "vlm"),
+        default="profile",
+        help="what the profile judges with; or the model that HUVIDPO_JUDGE_URL, HUVIDPO_JUDGE_MODEL and "
+        "HUVIDPO_JUDGE_KEY name",
+    )
+    rater.add_argument("--action", help="pairs of this action only")
+    rater.add_argument("--profile", help="miniature or full; chosen by the hardware when not given")
+    rater.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
+    rater.set_defaults(run=judge_pairs)
+
+    out = commands.add_parser("export", help="clips and votes to a Hugging Face videofolder dataset")
+    out.add_argument("--output", type=Path, required=True, help="an empty or new folder, or an earlier export")
+    out.add_argument("--action", help="votes about this action only")
+    out.add_argument("--parquet", action="store_true", help="add a parquet as Diffusion-DPO lays it out")
+    out.set_defaults(run=export)
+    back = commands.add_parser("import", help="bring back what export wrote; nothing comes in twice")
+    back.add_argument("--input", type=Path, required=True, help="the exported folder")
+    back.set_defaults(run=import_votes)
+    for command in (out, back):
+        command.add_argument("--profile", help="miniature or full; chosen by the hardware when not given")
+        command.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
     return top
 
 
@@ -168,6 +193,27 @@ def evaluate(options: argparse.Namespace) -> None:
 
         write_plot(found, options.plot)
     sys.stdout.write(found.summary())
+
+
+def judge_pairs(options: argparse.Namespace) -> None:
+    """Vote on the open pairs and print how many votes that were."""
+    engine = Engine(choose_profile(options.profile), options.data)
+    if options.action not in (None, *engine.actions):
+        raise UserError(f"There is no action '{options.action}'. Choose one of: {', '.join(engine.actions)}.")
+    count = follow(engine.judge_pairs(options.rater, threading.Event(), options.action))
+    sys.stdout.write(f"{count} votes\n")
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write the dataset and say where it is."""
+    engine = Engine(choose_profile(options.profile), options.data)
+    sys.stdout.write(f"{engine.export(options.output, options.action, parquet=options.parquet)}\n")
+
+
+def import_votes(options: argparse.Namespace) -> None:
+    """Bring an export in and print how many votes are new."""
+    engine = Engine(choose_profile(options.profile), options.data)
+    sys.stdout.write(f"{engine.import_votes(options.input)} votes\n")
 
 
 def check_writable(path: Path, flag: str) -> None:

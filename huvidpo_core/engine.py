@@ -4,42 +4,43 @@ Long work is a generator: it yields `Progress` at every step and ends with its r
 previews and stops as it likes. Models load at first use; importing this module loads neither torch nor diffusers.
 """
 
-import hashlib
 import random
 import shutil
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from huvidpo_core import __version__, media
+from huvidpo_core import media
 from huvidpo_core.config import (
     PACKS,
     Action,
     Download,
     Profile,
     Style,
-    compose_prompt,
     load_actions,
     load_profile,
     load_styles,
 )
-from huvidpo_core.errors import Stopped, UserError, enough_memory
+from huvidpo_core.errors import UserError, enough_memory
 from huvidpo_core.gallery import Gallery
 from huvidpo_core.models.menu import PackMenu
-from huvidpo_core.progress import Progress, Stopwatch, generate
-from huvidpo_core.recipe import Recipe, check_steps
+from huvidpo_core.pairing import Order, Pairing, PairMaker, PairQueue
+from huvidpo_core.preferences.records import Ballot, Revealed, Showing, VotesReport
+from huvidpo_core.preferences.store import Store
+from huvidpo_core.progress import Progress
+from huvidpo_core.recipe import Recipe
 from huvidpo_core.results import Clip, PackChoice, Picture, Reading
+from huvidpo_core.studio import Studio
 from huvidpo_core.workbench import Workbench
 
 if TYPE_CHECKING:
     from huvidpo_core.evaluation import Evaluation
     from huvidpo_core.generation.models import Models
 
-__all__ = ["Clip", "Engine", "PackChoice", "Picture", "Progress", "Reading", "choose_profile"]
+__all__ = ["Clip", "Engine", "Order", "PackChoice", "PairQueue", "Picture", "Progress", "Reading", "choose_profile"]
 
 
 def choose_profile(name: str | None) -> Profile:
@@ -69,7 +70,10 @@ class Engine:
         self._packs_folder = packs / profile.family
         self._menu = PackMenu(self._packs_folder)
         self._bench = Workbench(profile, device)
-        self._clips = Gallery(data)
+        self.store = Store(data)
+        self._clips = Gallery(self.store)
+        self._studio = Studio(profile, self._bench, self._packs_folder, self._clips, self.actions, self.styles)
+        self._pairing = Pairing(PairMaker(self._studio, self._clips, self.store.votes), self.store.votes)
 
     # What there is
 
@@ -107,13 +111,13 @@ class Engine:
         draw = random.Random(seed)
         action = draw.choice(list(self.actions))
         style = draw.choice(list(self.styles))
-        return self._complete(Recipe(draw.choice(self.actions[action].examples), action, style))
+        return self._studio.complete(Recipe(draw.choice(self.actions[action].examples), action, style))
 
     def defaults(self, sampler: str = "fast") -> Recipe:
         """The profile's own steps, guidance and frames for this sampler, with some prompt, action and style."""
         action, style = next(iter(self.actions)), next(iter(self.styles))
         empty = Recipe(prompt=self.actions[action].examples[0], action=action, style=style, sampler=sampler)
-        return self._complete(empty)
+        return self._studio.complete(empty)
 
     # First frames
 
@@ -121,28 +125,17 @@ class Engine:
         self, recipe: Recipe, stop: threading.Event, *, steps: int | None = None
     ) -> Iterator[Progress | Picture]:
         """Draw the first frame; the last item is the Picture. No `steps`: the profile's. Raises UserError, Stopped."""
-        check_steps(steps)
-        recipe = self._complete(recipe).with_(origin="generated")
-        yield from self._paint(recipe, stop, lambda models, text, style, on_step: models.painter.draw(
-            text, style.negative_prompt, recipe.seed, on_step, steps=steps or 0))  # fmt: skip
+        return self._studio.draw(recipe, stop, steps=steps)
 
     def repaint(
         self, recipe: Recipe, image: np.ndarray, mask: np.ndarray, stop: threading.Event
     ) -> Iterator[Progress | Picture]:
         """Draw the masked part (bool (h, w)) of a picture anew, the rest stays. Raises UserError, Stopped."""
-        if mask.shape != image.shape[:2] or not mask.any():
-            raise UserError("Nothing is marked. Brush over the part that should be drawn anew, then try again.")
-        recipe = self._complete(recipe).with_(origin="edited")
-        size = self.profile.first_frame  # the painter's own, which may be larger than the video's
-        image = media.fit(image, size.width, size.height)
-        mask = media.fit(_grey(mask), size.width, size.height)[..., 0] > 127
-        yield from self._paint(recipe, stop, lambda models, text, style, on_step: models.painter.repaint(
-            image, mask, text, style.negative_prompt, recipe.seed, on_step))  # fmt: skip
+        return self._studio.repaint(recipe, image, mask, stop)
 
     def fit(self, image: np.ndarray) -> np.ndarray:
         """Refit any picture uint8 (h, w, 3) to the model's size by centre crop and resize."""
-        size = self.profile.video
-        return media.fit(image, size.width, size.height)
+        return self._studio.fit(image)
 
     # Clips
 
@@ -153,32 +146,7 @@ class Engine:
             UserError: the recipe or a file it names is at fault.
             Stopped: `stop` was set; nothing is kept.
         """
-        recipe = self._complete(recipe)
-        image = self.fit(image)
-        recipe = recipe.with_(first_frame=hashlib.sha256(image.tobytes()).hexdigest())
-        began = time.monotonic()
-        style = self.styles[recipe.style]
-        text = compose_prompt(recipe.prompt, self.actions[recipe.action], style)
-        with self._bench.reserved(stop):
-            models = yield from self._bench.ready(stop)
-            models.use_pack(self._packs_folder, recipe.pack, recipe.strength)
-            watch = Stopwatch("animating", recipe.steps)
-            for step, preview in models.animator.steps(
-                image,
-                text,
-                self.profile.video.negative_prompt,
-                recipe.seed,
-                sampler=recipe.sampler,
-                steps=recipe.steps,
-                guidance=recipe.guidance,
-                frames=recipe.frames,
-            ):
-                yield watch.at(step.index + 1, preview)
-                if stop.is_set():
-                    raise Stopped
-            yield Progress("decoding the clip", 0, 1)
-            frames = models.animator.finish(step.latents)
-        yield self._clips.keep(recipe, image, frames, self.profile.video.fps, time.monotonic() - began)
+        return self._studio.animate(recipe, image, stop)
 
     def gallery(self) -> list[Clip]:
         """All clips, newest first."""
@@ -219,53 +187,99 @@ class Engine:
             scorer, judge = self._bench.judges()
             yield from evaluate(clips, stop, prompts=prompts, scorer=scorer, judge=judge)
 
+    # Preferences
+
+    def make_pairs(self, order: Order) -> None:
+        """Have pairs made in the background. Raises UserError for an order that cannot be carried out."""
+        self._pairing.order(order)
+
+    def pair_queue(self, action: str | None = None, rater: str = "") -> PairQueue:
+        """How many pairs are ready for this rater (or for who asked last), being made and ordered; the last error."""
+        return self._pairing.queue(action, rater)
+
+    def stop_pairs(self) -> None:
+        """Make no more pairs; those that are finished stay."""
+        self._pairing.stop()
+
+    def bring_clips(self, files: Sequence[Path], prompt: str, action: str) -> list[str]:
+        """Take in MP4s and GIFs, or folders of them, and pair those of one prompt; their ids. Raises UserError."""
+        from huvidpo_core.bringing import Porter
+
+        return Porter(self.profile.video, self._clips, self.store.votes, self.actions, self.styles).bring(
+            files, prompt, action
+        )
+
+    def judge_pairs(
+        self, rater: Literal["profile", "vlm"], stop: threading.Event, action: str | None = None
+    ) -> Iterator[Progress | int]:
+        """Let an automatic rater vote on all pairs it has not seen; the last item is how many. Raises UserError,
+        Stopped; the votes until then stay.
+
+        "profile" is what the profile judges with; "vlm" the vision-language model that HUVIDPO_JUDGE_URL, _MODEL and
+        _KEY name.
+        """
+        from huvidpo_core.preferences.judges import ProfileRater, judge_pairs
+        from huvidpo_core.preferences.vlm import VlmRater
+
+        if rater not in ("profile", "vlm"):
+            raise UserError(f"There is no automatic rater '{rater}'. Choose one of: profile, vlm.")
+        with enough_memory():
+            judge = VlmRater.from_environment() if rater == "vlm" else ProfileRater(*self._bench.judges())
+            yield from judge_pairs(self.store.votes, judge, self._frames, stop, action)
+
+    def next_pair(self, rater: str, action: str | None = None) -> Showing | None:
+        """The pair this rater is to judge now, the same until it is answered; None: none is left. Raises UserError.
+
+        While somebody rates, more pairs are made in the background as they were last ordered (`make_pairs`).
+        """
+        showing = self.store.votes.show(rater, action)
+        self._pairing.keep_ready(rater, action)
+        return showing
+
+    def vote(self, showing_id: str, rater: str, ballot: Ballot) -> Revealed:
+        """Take an answer, durable when this returns. Raises UserError for any that cannot be one."""
+        return self.store.votes.vote(showing_id, rater, ballot)
+
+    def undo_vote(self, rater: str) -> Showing | None:
+        """Take this rater's last answer back and open its pair again; None where there is none. Raises UserError."""
+        return self.store.votes.undo(rater)
+
+    def rated(self, rater: str) -> int:
+        """How many pairs this rater has answered, skipped ones left out. Raises UserError."""
+        return sum(self.store.votes.counts(rater).values())
+
+    def what_votes_say(self, action: str | None = None) -> VotesReport:
+        """The numbers of the panel, of one action or of all. Raises UserError."""
+        from huvidpo_core.evaluation.metrics import clip_motion
+        from huvidpo_core.preferences.ranking import report
+
+        answers = self.store.votes.history(action=action)
+        clips = {clip for answer in answers for clip in (answer.left, answer.right)}
+        models = {clip.id: clip.model for clip in self.store.find(clips).values()}
+        return report(answers, models, self.store.motions(clips, clip_motion))
+
+    def export(self, output: Path, action: str | None = None, *, parquet: bool = False) -> Path:
+        """Write clips and votes as a `videofolder` dataset, whole or not at all; returns it. Raises UserError."""
+        from huvidpo_core.preferences.exchange import export
+
+        if action not in (None, *self.actions):
+            raise UserError(f"There is no action '{action}'. Choose one of: {', '.join(self.actions)}.")
+        return export(self.store, output, action=action, parquet=parquet)
+
+    def import_votes(self, folder: Path) -> int:
+        """Bring in what `export` wrote, nothing twice; returns how many votes are new. Raises UserError."""
+        from huvidpo_core.preferences.imports import import_votes
+
+        return import_votes(self.store, folder)
+
     # How
 
     def warm_up(self) -> None:
         """Load the models now; a failure is logged and shown when they are first needed."""
         self._bench.warm_up()
 
+    def _frames(self, clip_id: str) -> np.ndarray:
+        return media.read_video(self._clips.get(clip_id).video).frames
+
     def _load(self) -> "Models":
         return self._bench.load()
-
-    def _paint(self, recipe: Recipe, stop: threading.Event, work) -> Iterator[Progress | Picture]:
-        style = self.styles[recipe.style]
-        text = compose_prompt(recipe.prompt, self.actions[recipe.action], style)
-        with self._bench.reserved(stop):
-            models = yield from self._bench.ready(stop)
-            watch: Stopwatch | None = None
-
-            def run(report) -> np.ndarray:
-                def on_step(step: int, total: int, latents) -> bool:
-                    nonlocal watch
-                    watch = watch or Stopwatch("drawing the first frame", total)
-                    ended = report(watch.at(step, models.picture_preview(latents)))
-                    return report(Progress("decoding the picture", 0, 1)) if step == total else ended
-
-                return work(models, text, style, on_step)
-
-            for item in generate(run, stop):
-                if isinstance(item, Progress):
-                    yield item
-        # After the lock is released: whoever gets the picture may animate it at once, before asking for a next item.
-        yield Picture(self.fit(item), recipe)
-
-    def _complete(self, recipe: Recipe) -> Recipe:
-        """The recipe with every 'profile's own' filled in, checked."""
-        recipe.check(self.actions, self.styles)
-        video = self.profile.video
-        default_steps = video.steps if recipe.sampler == "fast" else video.ddim_steps
-        if recipe.pack:
-            self._menu.check(recipe.pack)
-        return recipe.with_(
-            steps=recipe.steps or default_steps,
-            guidance=video.guidance if recipe.guidance < 0 else recipe.guidance,
-            frames=recipe.frames or video.frames,
-            pack=self._menu.default(recipe.action) if recipe.pack is None else recipe.pack,
-            profile=self.profile.name,
-            version=__version__,
-        )
-
-
-def _grey(mask: np.ndarray) -> np.ndarray:
-    return np.repeat((mask.astype(np.uint8) * 255)[..., None], 3, axis=2)

@@ -14,12 +14,14 @@ from huvidpo_core.results import Clip
 
 log = logging.getLogger(__name__)
 
+BROUGHT = "brought by a person"  # in place of a model's name
+
 
 class Gallery:
-    """Clips in `data/`. Every method raises UserError when the folder or its database cannot be used."""
+    """Clips in a data folder. Every method raises UserError when the folder or its database cannot be used."""
 
-    def __init__(self, data: Path) -> None:
-        self._store = Store(data)
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def list(self) -> list[Clip]:
         """All clips, newest first."""
@@ -35,18 +37,41 @@ class Gallery:
         """One clip by its id. Raises UserError if there is none."""
         return self._clip(self._store.get(clip_id))
 
-    def keep(self, recipe: Recipe, image: np.ndarray, frames: np.ndarray, fps: int, seconds: float) -> Clip:
-        """Write a clip uint8 (f, h, w, 3) and its first frame uint8 (h, w, 3) and record them: all or nothing."""
+    def keep(
+        self,
+        recipe: Recipe,
+        image: np.ndarray,
+        frames: np.ndarray,
+        fps: float,
+        seconds: float,
+        original: Path | None = None,
+    ) -> Clip:
+        """Write a clip uint8 (f, h, w, 3) and its first frame uint8 (h, w, 3) and record them: all or nothing.
+
+        `original` is the file that a brought clip was read from; a copy of it is kept, see `original_of`.
+        """
         clip_id = uuid.uuid4().hex
         picture, video = self._store.picture(clip_id), self._store.video(clip_id)
+        copy = video.with_name(f"{clip_id}.original{original.suffix.lower()}") if original else None
         try:
+            if original and copy:
+                media.copy_whole(original, copy)
             media.write_png(picture, image)
             media.write_mp4(video, frames, fps, recipe.to_dict())
-            return self._clip(self._store.add(clip_id, recipe.to_dict(), seconds))
+            row = self._store.add(
+                clip_id, recipe.to_dict(), seconds, frames=len(frames), fps=fps, model=BROUGHT if original else ""
+            )
+            return self._clip(row)
         except UserError:
-            for path in (picture, video):
-                path.unlink(missing_ok=True)
+            for path in (picture, video, copy):
+                if path:
+                    path.unlink(missing_ok=True)
             raise
+
+    def original_of(self, clip_id: str) -> Path:
+        """The file that a clip was brought as, at its own length, rate and size; of a clip made here, its MP4."""
+        video = self.get(clip_id).video
+        return next(iter(video.parent.glob(f"{video.stem}.original.*")), video)
 
     def delete(self, clip_id: str) -> None:
         """Remove a clip and its files."""

@@ -10,7 +10,7 @@ from huvidpo_core.errors import UserError
 MAX_PROMPT = 2000  # characters; the text encoders read far less, a longer text is a paste gone wrong
 MAX_STEPS, MAX_GUIDANCE, FRAMES = 200, 30, (2, 64)
 SAMPLERS = ("fast", "ddim")
-ORIGINS = ("generated", "edited", "uploaded")
+ORIGINS = ("generated", "edited", "uploaded", "brought")
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,9 @@ class Recipe:
 
     `pack` is the action pack's folder name below `lora_weights/<family>/`, with `/NAME` behind it for one of its
     preference LoRAs, or empty for the bare base model. `strength` scales the pack (0 = base, 1 = as trained).
-    `origin` tells where the first frame came from and `first_frame` is the SHA-256 of its RGB bytes.
+    `origin` tells where the first frame came from ("brought": the whole clip did) and `first_frame` is the SHA-256 of
+    its RGB bytes. `reference` is the id of the clip whose motion this one varies, or empty, and `eta` how much of it
+    was noised away (`generation.structural`).
     """
 
     prompt: str
@@ -34,6 +36,8 @@ class Recipe:
     frames: int = 0  # 0: the profile's
     origin: str = "generated"
     first_frame: str = ""
+    reference: str = ""
+    eta: float = 0.0
     profile: str = ""
     version: str = ""
 
@@ -84,6 +88,7 @@ class Recipe:
         _within("number of steps", self.steps, 0, MAX_STEPS)
         _within("guidance", self.guidance, -1, MAX_GUIDANCE)
         _within("strength", self.strength, 0, 1.5)
+        _within("eta", self.eta, 0, 1)
         if self.frames:
             _within("number of frames", self.frames, *FRAMES)
         return self

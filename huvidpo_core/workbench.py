@@ -24,7 +24,8 @@ class Workbench:
         self.profile = profile
         self.models: Models | None = None
         self._device = device
-        self._loading, self._working = threading.Lock(), threading.Lock()
+        self._loading, self._turn = threading.Lock(), threading.Condition()
+        self._busy, self._waiting = False, 0  # both belong to `_turn`
         self._downloads_allowed = False
 
     def missing_downloads(self) -> list[Download]:
@@ -100,18 +101,27 @@ class Workbench:
         return models
 
     @contextmanager
-    def reserved(self, stop: threading.Event) -> Iterator[None]:
-        """One job at a time, since weights of packs are swapped in place.
+    def reserved(self, stop: threading.Event, *, patient: bool = False) -> Iterator[None]:
+        """One job at a time, since weights of packs are swapped in place; a patient one lets all others go first.
 
         Raises:
             Stopped: `stop` was set while waiting.
             UserError: memory ran out inside.
         """
-        while not self._working.acquire(timeout=0.2):
-            if stop.is_set():
-                raise Stopped
+        with self._turn:
+            self._waiting += not patient
+            try:
+                while self._busy or (patient and self._waiting):
+                    if stop.is_set():
+                        raise Stopped
+                    self._turn.wait(0.2)
+                self._busy = True
+            finally:
+                self._waiting -= not patient
         try:
             with enough_memory():
                 yield
         finally:
-            self._working.release()
+            with self._turn:
+                self._busy = False
+                self._turn.notify_all()

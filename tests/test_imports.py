@@ -15,7 +15,7 @@ ALLOWED = {
     "training": {"models", "preferences", "generation"},
     "evaluation": {"models", "generation"},
     "miniature": {"models", "preferences", "generation", "training", "evaluation"},
-    "ui": {"engine"},
+    "ui": {"engine", "preferences"},
 }
 TOP = {"config", "errors", "files", "media", "ffmpeg", "recipe", "results", "progress"}
 FORBIDDEN = {"ui": {"torch", "diffusers"}, "preferences": {"torch", "diffusers", "gradio"}}

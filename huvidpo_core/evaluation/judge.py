@@ -121,17 +121,29 @@ class Judge:
     @torch.inference_mode()
     def recognise(self, frames: np.ndarray) -> dict[str, str]:
         """What a clip or a picture, uint8 (f, h, w, 3), shows: a word for every attribute."""
-        chosen = np.unique(np.linspace(0, len(frames) - 1, LOOKS).round().astype(int))
-        logits, _ = self.model.look(pictures(frames[chosen]).to(self.model.device))
-        return {
-            name: self.labels[name][int(values.log_softmax(-1).mean(0).argmax())] for name, values in logits.items()
-        }
+        return {name: max(words, key=words.get) for name, words in self.likelihoods(frames).items()}
 
     @torch.inference_mode()
     def recognise_motion(self, frames: np.ndarray) -> str:
         """The action of a clip, uint8 (f, h, w, 3), f >= 2, told from differences between consecutive frames alone."""
+        words = self.motion_likelihoods(frames)
+        return max(words, key=words.get)
+
+    @torch.inference_mode()
+    def likelihoods(self, frames: np.ndarray) -> dict[str, dict[str, float]]:
+        """Attribute -> word -> log-probability, mean over the frames looked at; arguments as `recognise`."""
+        chosen = np.unique(np.linspace(0, len(frames) - 1, LOOKS).round().astype(int))
+        logits, _ = self.model.look(pictures(frames[chosen]).to(self.model.device))
+        return {
+            name: dict(zip(self.labels[name], values.log_softmax(-1).mean(0).tolist(), strict=True))
+            for name, values in logits.items()
+        }
+
+    @torch.inference_mode()
+    def motion_likelihoods(self, frames: np.ndarray) -> dict[str, float]:
+        """Action -> log-probability; arguments as `recognise_motion`."""
         logits = self.model.watch(grey(frames)[None].to(self.model.device))
-        return self.labels["action"][int(logits.argmax())]
+        return dict(zip(self.labels["action"], logits.log_softmax(-1)[0].tolist(), strict=True))
 
     @torch.inference_mode()
     def image(self, frames: np.ndarray) -> np.ndarray:

@@ -64,6 +64,12 @@ def measure_pairs(frames: np.ndarray) -> Iterator[dict[str, float]]:
         yield values | ({"flicker": flicker(frames[i - 2], previous, this)} if i > 1 else {})
 
 
+def clip_motion(frames: np.ndarray) -> float:
+    """Mean `motion_energy` of all consecutive frames. Arguments and errors as `clip_consistency`."""
+    check(frames)
+    return fmean(motion_energy(frames[i - 1], frames[i]) for i in range(1, len(frames)))
+
+
 def check(frames: np.ndarray) -> None:
     """Raise ValueError unless these frames can be compared with each other."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:

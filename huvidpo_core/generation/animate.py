@@ -13,6 +13,7 @@ from huvidpo_core.config import VideoConfig
 from huvidpo_core.generation.denoise import Step, denoise, make_scheduler
 from huvidpo_core.generation.latents import decode, draw_noise, encode, fit_preview, latents_to_rgb
 from huvidpo_core.generation.loading import choose_attention, load_component, load_vae, local_folder, readable
+from huvidpo_core.generation.structural import matching_timestep
 from huvidpo_core.media import match_histograms
 from huvidpo_core.models import VideoUNet
 
@@ -70,8 +71,13 @@ class Animator:
         steps: int,
         guidance: float,
         frames: int,
+        reference: np.ndarray | None = None,
+        eta: float = 0.0,
     ) -> Iterator[tuple[Step, np.ndarray]]:
         """Denoise a clip that begins with `image`, uint8 (h, w, 3) with sides divisible by the VAE's factor.
+
+        With a `reference`, uint8 (frames, h, w, 3), the clip begins as that one, noised as far as `eta` says
+        (`generation.structural`), and so has its motion at large.
 
         Yields:
             Each step with a small preview of the clip it predicts, uint8 (f, h', w', 3).
@@ -81,9 +87,10 @@ class Animator:
         noise = draw_noise(
             (1, first_frame.shape[1], frames, *first_frame.shape[3:]), seed, first_frame.device, torch.float32
         )
+        scheduler = make_scheduler(self.scheduler, sampler)
         for step in denoise(
             self.unet,
-            make_scheduler(self.scheduler, sampler),
+            scheduler,
             first_frame=first_frame,
             noise=noise,
             text=self.embed(prompt),
@@ -92,6 +99,8 @@ class Animator:
             steps=steps,
             shared_noise=self.config.shared_noise,
             guidance_until=self.config.guidance_until,
+            start_from=None if reference is None else encode(self.vae, reference),
+            start_at=None if reference is None else matching_timestep(scheduler, eta),
         ):
             yield step, latents_to_rgb(step.denoised, projection)[0]
 

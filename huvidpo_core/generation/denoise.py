@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from huvidpo_core.generation.latents import adain as align
 from huvidpo_core.generation.latents import correlate
-from huvidpo_core.generation.samplers import make_scheduler
+from huvidpo_core.generation.samplers import make_scheduler, set_timesteps
 
 __all__ = ["Step", "denoise", "make_scheduler"]
 
@@ -47,6 +47,8 @@ def denoise(
     adain_late_from: int | None = None,
     shared_noise: float = 0.2,
     guidance_until: float = 1.0,
+    start_from: Tensor | None = None,
+    start_at: int | None = None,
 ) -> Iterator[Step]:
     """Animate a first frame: a generator that takes one denoising step each time it is asked for one.
 
@@ -69,29 +71,47 @@ def denoise(
             steps; None: the same share of `steps`.
         shared_noise: how much of frame 0's noise the later frames start with, 0 to 1.
         guidance_until: the share of the steps, from the start, that are guided; below 1 the last ones cost half.
+        start_from: `(b, c, f, h, w)`, a clean clip that is noised and denoised again, in place of pure noise.
+        start_at: the timestep it is noised to, e.g. `structural.matching_timestep`. The run is then the last part of
+            the whole one, with that part's guidance and AdaIN.
 
     Yields:
-        `steps` times a `Step`.
+        `steps` times a `Step`; fewer with `start_at`.
 
     Raises:
         ValueError: before the first step, for shapes that do not fit together or values out of range.
     """
     _check(first_frame, noise, text, negative_text, steps, scheduler)
+    if (start_from is None) != (start_at is None) or (start_from is not None and start_from.shape != noise.shape):
+        given = None if start_from is None else tuple(start_from.shape)
+        raise ValueError(
+            f"start_from must be {tuple(noise.shape)} like noise and come with start_at, got {given}, {start_at}"
+        )
     if not guidance or guidance <= 1 or negative_text is None:
         guided_steps, negative_text, guidance = 0, None, 1.0
     else:
         guided_steps = round(guidance_until * steps)
     late_from = -(-31 * steps // 50) if adain_late_from is None else adain_late_from  # rounded up: 31 of 50, 7 of 10
+    scheduler = type(scheduler).from_config(
+        scheduler.config
+    )  # a fresh one: multistep solvers remember their last steps
+    set_timesteps(scheduler, steps, start_at)
+    timesteps = scheduler.timesteps.tolist()
+    noise = correlate(noise, shared_noise)
+    if start_from is not None:
+        skipped = steps - len(timesteps)
+        guided_steps, late_from = guided_steps - skipped, late_from - skipped
+        noise = _noised(start_from.to(noise), noise, float(scheduler.alphas_cumprod[start_at]))
     return _steps(
         unet,
-        type(scheduler).from_config(scheduler.config),  # a fresh one: multistep solvers remember their last steps
+        scheduler,
         first_frame.to(noise),
-        correlate(noise, shared_noise)[:, :, 1:],
+        noise[:, :, 1:],
         text,
         negative_text,
         guidance,
         guided_steps,
-        steps,
+        timesteps,
         late_from if adain else None,
     )
 
@@ -106,12 +126,10 @@ def _steps(
     negative_text: Tensor | None,
     guidance: float,
     guided_steps: int,
-    steps: int,
+    timesteps: list[int],
     late_from: int | None,
 ) -> Iterator[Step]:
     """The loop itself; `late_from` None means no AdaIN at all."""
-    scheduler.set_timesteps(steps)
-    timesteps = scheduler.timesteps.tolist()
     both_texts = None if negative_text is None else torch.cat([negative_text, text])
 
     for index, timestep in enumerate(timesteps):
@@ -138,6 +156,10 @@ def _predict(unet: nn.Module, latents: Tensor, timestep: int, text: Tensor) -> T
     """The network's output for all frames, in the latents' own precision."""
     time = torch.tensor(timestep, device=latents.device)
     return unet(latents.to(text.dtype), time, encoder_hidden_states=text).sample.to(latents.dtype)
+
+
+def _noised(clean: Tensor, noise: Tensor, abar: float) -> Tensor:
+    return abar**0.5 * clean + (1 - abar) ** 0.5 * noise
 
 
 def _clean(scheduler: SchedulerMixin, prediction: Tensor, timestep: int, noisy: Tensor) -> Tensor:

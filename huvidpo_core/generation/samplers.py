@@ -52,6 +52,29 @@ def make_scheduler(config_or_folder: Mapping[str, Any] | Path | str, sampler: st
     raise UserError(f"There is no sampler called {sampler!r}; choose one of: {', '.join(SAMPLERS)}.")
 
 
+def set_timesteps(scheduler: SchedulerMixin, steps: int, start: int | None = None) -> None:
+    """Prepare a run of `steps` steps or, where it begins at the trained timestep `start`, of the part of them below.
+
+    Such a part keeps the pace of the whole: DDIM's even distance, the fast sampler's in log-SNR.
+
+    Raises:
+        ValueError: a start for a scheduler that is neither, or beyond its timesteps.
+    """
+    if start is None:
+        scheduler.set_timesteps(steps)
+        return
+    trained = scheduler.config.num_train_timesteps
+    if not 0 <= start < trained:
+        raise ValueError(f"the start must be a timestep from 0 to {trained - 1}, got {start}")
+    if isinstance(scheduler, FastScheduler):
+        scheduler.set_timesteps(steps, start=start)
+    elif isinstance(scheduler, DDIMScheduler):
+        scheduler.set_timesteps(steps)
+        scheduler.timesteps = torch.arange(start, -1, -(trained // steps))
+    else:
+        raise ValueError(f"{type(scheduler).__name__} cannot begin at a timestep; ddim and fast can")
+
+
 class FastScheduler(DPMSolverMultistepScheduler):
     """DPM-Solver++(2M) at timesteps evenly spaced in log-SNR (Lu et al. 2022), from the last one trained down to 0.
 
@@ -61,15 +84,23 @@ class FastScheduler(DPMSolverMultistepScheduler):
 
     MAX_SIGMA = 20.0  # noise over signal; beyond, a sample says next to nothing and one step is enough
 
-    def set_timesteps(self, num_inference_steps: int, device: torch.device | str | None = None) -> None:
-        """Choose `num_inference_steps` different trained timesteps, highest first."""
+    def set_timesteps(
+        self, num_inference_steps: int, device: torch.device | str | None = None, *, start: int | None = None
+    ) -> None:
+        """Choose different trained timesteps, highest first: `num_inference_steps` of them from the last one trained
+        or, from `start`, as many as keep their pace."""
         log_sigma = ((1 - self.alphas_cumprod) / self.alphas_cumprod).double().log().numpy() / 2  # rises with t
-        highest = min(log_sigma[-1], np.log(self.MAX_SIGMA))
-        wanted = np.linspace(highest, log_sigma[0], num_inference_steps)
-        timesteps = np.interp(wanted, log_sigma, np.arange(len(log_sigma))).round().astype(int)
-        timesteps[0] = len(log_sigma) - 1
-        # Where rounding made neighbours equal, at the low end, the earlier one moves up.
-        rank = np.arange(num_inference_steps)
+        last = len(log_sigma) - 1
+        start = last if start is None else start
+        whole, highest = (min(log_sigma[t], np.log(self.MAX_SIGMA)) for t in (last, start))
+        share = (highest - log_sigma[0]) / (whole - log_sigma[0])
+        steps = min(max(round(share * num_inference_steps), 1), start + 1)
+        wanted = np.linspace(highest, log_sigma[0], steps)
+        timesteps = np.interp(wanted, log_sigma, np.arange(last + 1)).round().astype(int)
+        timesteps[0] = start
+        # Where rounding made neighbours equal the later one moves down; at the low end, the earlier one up.
+        rank = np.arange(steps)
+        timesteps = np.minimum(timesteps, start - rank)
         timesteps = np.maximum.accumulate((timesteps + rank)[::-1])[::-1] - rank
         super().set_timesteps(timesteps=timesteps.tolist(), device=device)
 

@@ -12,9 +12,10 @@ from huvidpo_core.miniature.loop import train
 from huvidpo_core.miniature.workshop import Workshop
 from huvidpo_core.models import VideoUNet, is_motion
 from huvidpo_core.models.vae import PatchAutoencoderKL
-from huvidpo_core.training.motion import motion_loss, target
+from huvidpo_core.training.motion import residual, target
 
 EDITED = 0.25  # share of the video UNet's clips that show something pasted into them
+STEADY = 0.5  # weight of what the error changes by from frame to frame: errors that stay do not flicker
 
 
 def train_vae(shop: Workshop) -> PatchAutoencoderKL:
@@ -173,10 +174,11 @@ def _clip_loss(
     clean = clips[:, :, start : start + frames].to(device)
     texts = [words if rng.random() > 0.1 else "" for words in texts]
     noise = correlate(normal(rng, clean.shape), networks.SHARED_NOISE).to(device)
-    timestep = spread_timesteps(rng, count).to(device)
-    return motion_loss(
-        unet, networks.video_scheduler(), clean, sd_text(encoder, tokenizer, texts, device), noise, timestep
-    )
+    # Towards much noise: there the network must take from frame 0 what stays, and a sampler of few steps lives there.
+    timestep = spread_timesteps(rng, count, power=0.5).to(device)
+    words = sd_text(encoder, tokenizer, texts, device)
+    error = residual(unet, networks.video_scheduler(), clean, words, noise, timestep)[:, :, 1:]
+    return error.square().mean() + STEADY * error.diff(dim=2).square().mean()
 
 
 def paste(clip: Tensor, other: Tensor, rng: np.random.Generator) -> None:
@@ -196,6 +198,9 @@ def normal(rng: np.random.Generator, shape: torch.Size) -> Tensor:
     return torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32))
 
 
-def spread_timesteps(rng: np.random.Generator, count: int) -> Tensor:
-    """`count` timesteps in 0..999, one in each equal part of the range: the loss of a batch varies less."""
-    return torch.from_numpy((rng.permutation(count) + rng.random(count)) / count * 1000).long()
+def spread_timesteps(rng: np.random.Generator, count: int, power: float = 1.0) -> Tensor:
+    """`count` timesteps in 0..999, one in each equal part of the range: the loss of a batch varies less.
+
+    With `power` below 1 large ones come more often: 0.5 makes a timestep's density proportional to itself.
+    """
+    return torch.from_numpy(((rng.permutation(count) + rng.random(count)) / count) ** power * 1000).long()

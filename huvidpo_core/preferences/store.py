@@ -1,45 +1,27 @@
-"""The data folder's database: which clips there are and how each was made. SQLite through SQLAlchemy, no torch."""
+"""The data folder's clips, which there are and how each was made, and what people said of them. No torch."""
 
+import hashlib
 import json
+import logging
+import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import URL, Float, String, Text, create_engine, delete, event, select
-from sqlalchemy.engine import Engine as Database
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.schema import CreateIndex, CreateTable
+import numpy as np
+from sqlalchemy import delete, exists, or_, select, update
 
+from huvidpo_core import media
 from huvidpo_core.errors import UserError
+from huvidpo_core.preferences.database import Database
+from huvidpo_core.preferences.schema import ClipRow, PairRow, RatingRow
+from huvidpo_core.preferences.votes import Votes
 
-LOCK_SECONDS = 30.0  # how long to wait for another process that is writing
+log = logging.getLogger(__name__)
 
-# What SQLite says, and what a person can do about it.
-_ADVICE = {
-    "locked": "Another program is writing to it; try again in a moment.",
-    "full": "The disk is full; free some space, then try again.",
-    "readonly": "Make the folder writable, or choose another with --data.",
-    "malformed": "Move it away, or restore it from a copy; the clips' files stay in place.",
-    "not a database": "Move it away, or restore it from a copy; the clips' files stay in place.",
-}
-
-
-class Base(DeclarativeBase):
-    """All tables."""
-
-
-class ClipRow(Base):
-    """One clip. Its files are `clips/ID.mp4` (what was made) and `clips/ID.png` (the first frame it was made from)."""
-
-    __tablename__ = "clips"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    created: Mapped[float] = mapped_column(Float, index=True)
-    seconds: Mapped[float] = mapped_column(Float)
-    recipe: Mapped[str] = mapped_column(Text)
+BASE_MODEL = "base model"
+SMALL = (128, 80)  # px: what is enough to see whether anything moves
 
 
 @dataclass(frozen=True)
@@ -50,29 +32,30 @@ class StoredClip:
     created: float  # seconds since the epoch
     seconds: float  # how long it took to make
     recipe: dict
+    model: str = BASE_MODEL  # as it is named to people after a vote
 
 
 class Store:
-    """Clips in one SQLite file, in write-ahead-log mode so that several processes may read while one writes.
+    """Clips in one database, which several processes may use at once, and their files in one folder.
 
-    A clip whose files are gone is not listed; a row is written only after its files are complete. Every method raises
-    UserError when the database or a file cannot be read or written.
+    By default the database is `huvidpo.db` in the folder, SQLite in write-ahead-log mode; HUVIDPO_DATABASE_URL names a
+    PostgreSQL instead, for several replicas on one folder. A clip whose files are gone is not listed; a row is written
+    only after its files are complete. Every method raises UserError when the database or a file cannot be used.
+
+    `votes` holds pairs, answers and ratings.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Open or create `folder/huvidpo.db`. Raises UserError when folder or file cannot be used."""
+    def __init__(self, folder: Path, address: str | None = None) -> None:
+        """Open or create `folder` and its database. Raises UserError when one of them cannot be used."""
         self.clips_folder = folder / "clips"
-        self._file = folder / "huvidpo.db"
-        url = URL.create("sqlite", database=str(self._file))  # not a string: a path may hold ?, # and %
         try:
             self.clips_folder.mkdir(parents=True, exist_ok=True)
-            self._database = create_engine(url, connect_args={"timeout": LOCK_SECONDS})
-            event.listen(self._database, "connect", _durable)
-            _create_tables(self._database)
-        except (OSError, DBAPIError) as error:
+        except OSError as error:
             raise UserError(
-                f"The data folder {folder} cannot be used ({_reason(error)}). Choose another with --data, or mend it."
+                f"The data folder {folder} cannot be used ({error}). Choose another with --data, or mend it."
             ) from error
+        self.database = Database(folder / "huvidpo.db", address or os.environ.get("HUVIDPO_DATABASE_URL"))
+        self.votes = Votes(self.database, self.present, self._is_there, self.length)
 
     def video(self, clip_id: str) -> Path:
         """Where a clip's MP4 is or will be."""
@@ -82,72 +65,131 @@ class Store:
         """Where a clip's first frame is or will be."""
         return self.clips_folder / f"{clip_id}.png"
 
-    def add(self, clip_id: str, recipe: dict, seconds: float) -> StoredClip:
-        """Record a clip whose files are in place; durable when this returns."""
-        row = ClipRow(id=clip_id, created=time.time(), seconds=seconds, recipe=json.dumps(recipe))
-        with self._session() as session:
+    def present(self) -> set[str]:
+        """Ids of the clips whose MP4 is there, found in one look at the folder."""
+        try:
+            with os.scandir(self.clips_folder) as entries:  # a Path for each would take most of the time
+                return {entry.name[:-4] for entry in entries if entry.name.endswith(".mp4")}
+        except OSError as error:
+            raise UserError(
+                f"The folder {self.clips_folder} cannot be read ({error}). Mend it, then reload."
+            ) from error
+
+    def add(
+        self,
+        clip_id: str,
+        recipe: dict,
+        seconds: float,
+        *,
+        frames: int | None = None,
+        fps: float | None = None,
+        model: str = "",
+    ) -> StoredClip:
+        """Record a clip whose files are in place; durable when this returns.
+
+        Args:
+            clip_id: at most 32 letters and digits.
+            recipe: plain JSON values.
+            seconds: how long it took to make.
+            frames: how many it has, and
+            fps: how many a second; both are read from the file when they are needed and not given.
+            model: what made it, as people are told after a vote; by default the recipe's pack.
+        """
+        video = self.video(clip_id)
+        row = ClipRow(
+            id=clip_id,
+            created=time.time(),
+            seconds=seconds,
+            recipe=json.dumps(recipe),
+            frames=frames,
+            fps=fps,
+            model=model or _model(recipe),
+            hash=_hash(video) if video.exists() else None,
+        )
+        with self.database.writing() as session:
             session.add(row)
-            session.commit()
         return _stored(row)
 
     def list(self) -> list[StoredClip]:
         """All clips whose files are there, newest first."""
-        with self._session() as session:
+        with self.database.reading() as session:
             rows = session.scalars(select(ClipRow).order_by(ClipRow.created.desc())).all()
         return [_stored(row) for row in rows if self.video(row.id).exists()]
 
+    def find(self, clip_ids: Iterable[str]) -> dict[str, StoredClip]:
+        """These clips by id, those that are known; whether their files are still there is not asked."""
+        with self.database.reading() as session:
+            rows = session.scalars(select(ClipRow)).all()
+        wanted = set(clip_ids)
+        return {row.id: _stored(row) for row in rows if row.id in wanted}
+
     def get(self, clip_id: str) -> StoredClip:
         """One clip. Raises UserError if there is none of that id."""
-        with self._session() as session:
-            row = session.get(ClipRow, clip_id)
+        with self.database.reading() as session:
+            row = session.get(ClipRow, clip_id) if clip_id.isprintable() else None
         if row is None or not self.video(row.id).exists():
             raise UserError("That clip is no longer there. Reload the page to see the present gallery.")
         return _stored(row)
 
     def delete(self, clip_id: str) -> None:
-        """Forget a clip and remove its files."""
+        """Remove a clip's files and forget it; its row stays, unlisted, as long as somebody said something of it."""
         self.get(clip_id)
-        with self._session() as session:
-            session.execute(delete(ClipRow).where(ClipRow.id == clip_id))
-            session.commit()
+        spoken_of = or_(
+            exists().where(or_(PairRow.first == clip_id, PairRow.second == clip_id)),
+            exists().where(RatingRow.clip == clip_id),
+        )
+        with self.database.writing() as session:
+            session.execute(delete(ClipRow).where(ClipRow.id == clip_id, ~spoken_of))
             for path in self.clips_folder.glob(f"{clip_id}.*"):
                 path.unlink(missing_ok=True)
 
+    def length(self, clip_id: str) -> tuple[int, float]:
+        """A clip's frames and frames a second. Raises UserError if it is not there or cannot be read."""
+        self.get(clip_id)
+        with self.database.reading() as session:
+            row = session.get_one(ClipRow, clip_id)
+        if row.frames is None or row.fps is None:
+            frames, row.fps = media.read_video(self.video(clip_id), size=(16, 16))
+            row.frames = len(frames)
+            with self.database.writing() as session:
+                session.merge(row)
+        return row.frames, row.fps
+
+    def motions(self, clip_ids: Iterable[str], measure: Callable[[np.ndarray], float]) -> dict[str, float]:
+        """How much moves in these clips, those whose files can be read.
+
+        `measure` takes uint8 `(f, h, w, 3)`, scaled down to `SMALL`; a clip is measured once and then remembered.
+        """
+        wanted = set(clip_ids)
+        with self.database.reading() as session:
+            rows = [row for row in session.scalars(select(ClipRow)) if row.id in wanted]
+        found = {row.id: row.motion for row in rows if row.motion is not None}
+        for clip_id in sorted({row.id for row in rows} - set(found)):
+            try:
+                found[clip_id] = measure(media.read_video(self.video(clip_id), size=SMALL).frames)
+            except UserError as error:  # gone or damaged: the others still count
+                log.info("no motion of clip %s: %s", clip_id, error)
+                continue
+            with self.database.writing() as session:
+                session.execute(update(ClipRow).where(ClipRow.id == clip_id).values(motion=found[clip_id]))
+        return found
+
+    def _is_there(self, clip_id: str) -> bool:
+        return self.video(clip_id).exists()
+
     def close(self) -> None:
         """Release the file."""
-        self._database.dispose()
-
-    @contextmanager
-    def _session(self) -> Iterator[Session]:
-        try:
-            with Session(self._database, expire_on_commit=False) as session:
-                yield session
-        except (DBAPIError, OSError) as error:
-            reason = _reason(error)
-            advice = next((advice for words, advice in _ADVICE.items() if words in reason), "Check the data folder.")
-            raise UserError(f"The clips' database {self._file} cannot be used ({reason}). {advice}") from error
+        self.database.close()
 
 
-def _create_tables(database: Database) -> None:
-    """What `create_all` does, but safe when several processes open a new folder at the same moment."""
-    with database.begin() as connection:
-        for table in Base.metadata.sorted_tables:
-            connection.execute(CreateTable(table, if_not_exists=True))
-            for index in table.indexes:
-                connection.execute(CreateIndex(index, if_not_exists=True))
+def _model(recipe: dict) -> str:
+    return recipe.get("pack") or BASE_MODEL if recipe.get("strength", 1) else BASE_MODEL
 
 
-def _durable(connection: object, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")  # a commit that returned survives a power cut
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stored(row: ClipRow) -> StoredClip:
-    return StoredClip(row.id, row.created, row.seconds, json.loads(row.recipe))
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    return StoredClip(row.id, row.created, row.seconds, json.loads(row.recipe), row.model)

@@ -7,7 +7,6 @@ published loss, for `v_prediction` the same with the velocity as target.
 import torch
 from diffusers import SchedulerMixin
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def motion_loss(
@@ -32,10 +31,16 @@ def prediction_error(
     unet: torch.nn.Module, scheduler: SchedulerMixin, latents: Tensor, text: Tensor, noise: Tensor, timestep: Tensor
 ) -> Tensor:
     """Squared error per clip and frame (b, f), averaged over channels and positions; arguments as `motion_loss`."""
+    return residual(unet, scheduler, latents, text, noise, timestep).square().mean((1, 3, 4))
+
+
+def residual(
+    unet: torch.nn.Module, scheduler: SchedulerMixin, latents: Tensor, text: Tensor, noise: Tensor, timestep: Tensor
+) -> Tensor:
+    """What the prediction has too much (b, c, f, h, w), frame 0 being given clean; arguments as `motion_loss`."""
     noisy = scheduler.add_noise(latents, noise, timestep)
     noisy = torch.cat([latents[:, :, :1], noisy[:, :, 1:]], dim=2)
-    predicted = unet(noisy, timestep, text).sample
-    return F.mse_loss(predicted.float(), target(scheduler, latents, noise, timestep), reduction="none").mean((1, 3, 4))
+    return unet(noisy, timestep, text).sample.float() - target(scheduler, latents, noise, timestep)
 
 
 def target(scheduler: SchedulerMixin, latents: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""The endpoints for programs: /first_frame, /animate, /generate, /evaluate. The page's own events are not endpoints."""
+"""The endpoints for programs: /first_frame, /animate, /generate, /next_pair, /vote, /evaluate.
+
+The page's own events are not endpoints.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,14 +15,16 @@ from PIL import Image
 from huvidpo_core.engine import Clip, Engine, Picture, Progress
 from huvidpo_core.media import read_image
 from huvidpo_core.recipe import Recipe
+from huvidpo_core.ui.prefer_ballots import read_ballot, read_rater
+from huvidpo_core.ui.prefer_desk import Desk, revealed_values, showing_values
 from huvidpo_core.ui.work import told
 
 
 class Api:
     """Endpoint functions. Each yields nothing useful until its last item, so that a client's cancel ends the work."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, desk: Desk) -> None:
+        self.engine, self.desk = engine, desk
 
     def first_frame(
         self, prompt: str, action: str, style: str, seed: int | None = None, steps: int | None = None
@@ -95,6 +100,34 @@ class Api:
         for item in self._run(lambda stop: self.engine.evaluate(paths, stop, prompts=prompts or "")):
             yield item.to_dict() if item else None
 
+    def next_pair(self, rater: str, action: str | None = None) -> tuple[dict | None, str | None, str | None]:
+        """The next pair to compare; the same one again until it is answered.
+
+        Args: rater: a name, kept beside the votes; action: a key of assets/actions.toml, any action if not given.
+
+        Returns: {id, prompt, action, frames, fps}; the left clip, MP4; the right clip. All null when no pair is ready.
+        """
+        with told():
+            showing = self.engine.next_pair(read_rater(rater), action or None)
+            if showing is None:
+                return None, None, None
+            return showing_values(showing), *map(str, self.desk.reels.videos(showing))
+
+    def vote(
+        self, showing: str, rater: str, choice: str, marks: list | None = None, scores: dict | None = None,
+        seconds: float | None = None,
+    ) -> dict:  # fmt: skip
+        """Answer a pair that /next_pair has shown to this rater.
+
+        Args: showing: its id; rater: as /next_pair; choice: "left", "right", "tie", "both_bad" or "skip"; marks: a list
+        of [first frame, frame after the last, "left", "right" or "tie"]; scores: {"left": {"aesthetics": 1 to 5,
+        "consistency": ..., "alignment": ...}, "right": {...}}; seconds: how long it took to answer.
+
+        Returns: the choice, and which model made the left and the right clip.
+        """
+        with told():
+            return revealed_values(self.desk.vote(showing, rater, read_ballot(choice, marks, scores, seconds)))
+
     def _recipe(self, prompt: str, action: str, style: str, seed: int | None, steps: int | None,
                 guidance: float | None, sampler: str, pack: str | None, strength: float | None,
                 frames: int | None) -> Recipe:  # fmt: skip
@@ -133,6 +166,11 @@ class Api:
             video, recipe = gr.File(label="video"), gr.JSON(label="recipe")
             files = gr.File(label="clips", type="filepath", file_count="multiple")
             prompts, report = gr.Textbox("", label="prompts"), gr.JSON(label="report")
+            rater, asked = gr.Textbox(label="rater"), gr.Textbox("", label="action")
+            showing, choice = gr.Textbox(label="showing"), gr.Textbox(label="choice")
+            marks, scores = gr.JSON([], label="marks"), gr.JSON({}, label="scores")
+            pair, revealed, answered = gr.JSON(label="pair"), gr.JSON(label="revealed"), gr.Number(0, label="seconds")
+            left, right = gr.File(label="left"), gr.File(label="right")
             button = gr.Button()
         rest = [seed, steps, guidance, sampler, pack, strength, frames]
         for function, inputs, outputs in (
@@ -144,3 +182,6 @@ class Api:
                 function, inputs, outputs, api_name=function.__name__, concurrency_id="gpu", concurrency_limit=1,
             )  # fmt: skip
         button.click(self.evaluate, [files, prompts], report, api_name="evaluate", concurrency_limit=1)
+        button.click(self.next_pair, [rater, asked], [pair, left, right], api_name="next_pair")
+        ballot = [showing, rater, choice, marks, scores, answered]
+        button.click(self.vote, ballot, revealed, api_name="vote")

@@ -14,12 +14,15 @@ from huvidpo_core.ui import words
 from huvidpo_core.ui.api import Api
 from huvidpo_core.ui.create import AT_ONCE, Create
 from huvidpo_core.ui.memory import KEY, SECRET
+from huvidpo_core.ui.prefer import Prefer
+from huvidpo_core.ui.prefer_desk import Desk, reels_folder
 from huvidpo_core.ui.session import Sessions
 from huvidpo_core.ui.theme import STATIC, theme
 
 log = logging.getLogger(__name__)
 
 HOUR = 3600  # seconds
+SCRIPTS = ("page.js", "lockstep.js", "timeline.js", "prefer.js")
 
 
 class Consent:
@@ -57,9 +60,13 @@ def build_app(engine: Engine) -> gr.Blocks:
         with gr.Column(visible=consent.needed(), elem_id="downloads") as panel:
             listing = gr.HTML(words.downloads(engine.missing_downloads()))
             agree = gr.Button("I agree, download", variant="primary", elem_id="agree")
-        with gr.Tabs(), gr.Tab("Create", id="create", elem_id="create") as tab:
-            create = Create(engine, sessions, consent.needed)
-        Api(engine).wire()
+        desk = Desk(engine)
+        with gr.Tabs():
+            with gr.Tab("Create", id="create", elem_id="create") as tab:
+                create = Create(engine, sessions, consent.needed)
+            with gr.Tab("Prefer", id="prefer", elem_id="prefer"):
+                Prefer(engine, desk)
+        Api(engine, desk).wire()
         # These stand outside the tabs: in a tab that has never been open they would not work.
         stored = gr.BrowserState(storage_key=KEY, secret=SECRET)
         clock = gr.Timer(2, active=not engine.loaded)
@@ -93,10 +100,10 @@ def launch_options(engine: Engine) -> dict[str, Any]:
     """What `launch` must be given for this app: looks, keys, which files may be served, limits."""
     return {
         "theme": theme(),
-        "css_paths": [STATIC / "style.css"],
-        "head": f"<script>{(STATIC / 'page.js').read_text(encoding='utf-8')}</script>",
+        "css_paths": [STATIC / "style.css", STATIC / "prefer.css"],
+        "head": "".join(f"<script>{(STATIC / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS),
         "favicon_path": STATIC / "icon.svg",
-        "allowed_paths": [str((engine.data / "clips").resolve())],
+        "allowed_paths": [str((engine.data / "clips").resolve()), str(reels_folder(engine))],
         "blocked_paths": [str(PACKS), str((engine.data / "huvidpo.db").resolve())],
         "max_file_size": "40mb",
         "run_history": False,

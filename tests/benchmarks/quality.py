@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from huvidpo_core import media
-from huvidpo_core.config import load_profile
+from huvidpo_core.config import load_profile, resolve
 from huvidpo_core.engine import Engine
 from huvidpo_core.evaluation import clip_consistency
 from huvidpo_core.evaluation.judge import Judge
@@ -118,7 +118,8 @@ def main() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     options.work.mkdir(parents=True, exist_ok=True)
     profile = load_profile("miniature")
-    engine, judge = Engine(profile, options.work / "data"), Judge.load(Path(profile.judge), torch.device("cpu"))
+    engine = Engine(profile, options.work / "data")
+    judge = Judge.load(Path(resolve(profile.judge)), torch.device("cpu"))
     part, parts = map(int, options.part.split("/"))
     rows = []
     for index in range(part, options.count, parts):

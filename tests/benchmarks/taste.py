@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from huvidpo_core.config import load_profile
+from huvidpo_core.config import load_profile, resolve
 from huvidpo_core.engine import Engine
 from huvidpo_core.evaluation.judge import Judge
 from huvidpo_core.evaluation.report import bootstrap
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
     profile = load_profile("miniature")
-    judge = Judge.load(Path(profile.judge), torch.device("cpu"))
+    judge = Judge.load(Path(resolve(profile.judge)), torch.device("cpu"))
     pictures: dict[str, list[np.ndarray]] = {}
     scenes = [Scene.sample(np.random.default_rng([SEED, index])) for index in range(options.count)]
     for name, unet in (("undisturbed", None), ("aligned", options.dpo)):

@@ -21,11 +21,12 @@ from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.evaluation import Evaluation, evaluate
 from huvidpo_core.generation.words import read, vocabulary
 from huvidpo_core.recipe import Recipe
+from tests.ui.fake_pairs import FakePairs
 
 DOWNLOAD = Download("someone/large-model", "draws the first frame", 6.9, "CreativeML Open RAIL++-M", ("config.json",))
 
 
-class FakeEngine:
+class FakeEngine(FakePairs):
     """Draws a sun over hills in colours taken from the prompt and the seed; the sun moves when animated."""
 
     def __init__(self, data: Path, pause: float = 0.05, downloads: tuple[Download, ...] = ()) -> None:
@@ -40,6 +41,7 @@ class FakeEngine:
         self.models_loaded = True
         self._folder = data / "clips"
         self._folder.mkdir(parents=True, exist_ok=True)
+        self.start_pairs()
 
     def status(self) -> str:
         return "Miniature on cpu, models loaded" if self.models_loaded else "Miniature, models not loaded yet"

@@ -12,6 +12,8 @@ from PIL import Image
 
 from huvidpo_core.media import read_image, read_recipe, read_video, write_gif
 from huvidpo_core.ui import build_app, launch_options
+from huvidpo_core.ui.prefer_ballots import read_ballot
+from tests.ui.rated import keep_clips
 
 
 @pytest.fixture
@@ -24,9 +26,9 @@ def client(engine):
 
 
 def test_only_the_endpoints_are_public(client):
-    """The API lists the four endpoints with typed parameters and a description, and none of the page's own events."""
+    """The API lists the six endpoints with typed parameters and a description, and none of the page's own events."""
     info = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(info) == {"/first_frame", "/animate", "/generate", "/evaluate"}
+    assert set(info) == {"/first_frame", "/animate", "/generate", "/evaluate", "/next_pair", "/vote"}
     names = [parameter["parameter_name"] for parameter in info["/generate"]["parameters"]]
     assert names == [
         "prompt", "action", "style", "seed", "steps", "guidance", "sampler", "pack", "strength", "frames"
@@ -136,6 +138,31 @@ def test_evaluate(client, engine, tmp_path):
     ):
         with pytest.raises(AppError, match=sentence):
             client.predict([handle_file(file) for file in files], prompts, api_name="/evaluate")
+
+
+def test_programs_rate_too(client, engine):
+    """/next_pair shows a pair as two blind MP4s, the same until /vote answers it; the models are named after that."""
+    keep_clips(engine)
+    pair, left, right = client.predict("Judge", api_name="/next_pair")
+    assert client.predict("Judge", "", api_name="/next_pair")[0] == pair
+    assert (Path(left).name, Path(right).name) == ("left.mp4", "right.mp4")
+    assert read_recipe(left) is None
+    assert len(read_video(right).frames) == pair["frames"]
+    marks, scores = [[0, 8, "left"]], {"left": {"consistency": 5}}
+    told = client.predict(pair["id"], "Judge", "left", marks, scores, 1.5, api_name="/vote")
+    assert told["choice"] == "left"
+    assert {told["left"], told["right"]} < {"horse_run", "horse_run/liked", "base model"}
+    showing, ballot = engine.votes[0]
+    assert (showing.id, showing.rater) == (pair["id"], "Judge")
+    assert ballot == read_ballot("left", marks, scores, 1.5)
+    for values, sentence in (
+        ((pair["id"], "Judge", "left"), "already been answered"),
+        (("nothing", "Judge", "left"), "no such pair"),
+        ((pair["id"], " ", "left"), "Say who is rating"),
+    ):
+        with pytest.raises(AppError, match=sentence):
+            client.predict(*values, api_name="/vote")
+    assert client.predict("Judge", "rain", api_name="/next_pair") == (None, None, None)
 
 
 def test_files_outside_the_clips_are_not_served(client, engine):

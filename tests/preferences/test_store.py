@@ -6,12 +6,13 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event
 
 from huvidpo_core.errors import UserError
-from huvidpo_core.preferences import store as store_module
+from huvidpo_core.preferences import database
 from huvidpo_core.preferences.store import Store
 
 WRITER = """
@@ -75,12 +76,12 @@ def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path):
 def pragma(store: Store, statement: str) -> None:
     """Every new connection of the store runs this statement."""
     store.close()
-    event.listen(store._database, "connect", lambda connection, _: connection.execute(statement).close())
+    event.listen(store.database._engine, "connect", lambda connection, _: connection.execute(statement).close())
 
 
 def lock(store: Store) -> sqlite3.Connection:
     store.close()
-    other = sqlite3.connect(store._file, isolation_level=None)
+    other = sqlite3.connect(store.database.name, isolation_level=None)
     other.execute("PRAGMA locking_mode=EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
     return other
@@ -88,9 +89,10 @@ def lock(store: Store) -> sqlite3.Connection:
 
 def corrupt(store: Store) -> None:
     store.close()
-    pages = bytearray(store._file.read_bytes())
+    file = Path(store.database.name)
+    pages = bytearray(file.read_bytes())
     pages[200:] = b"\xa5" * (len(pages) - 200)
-    store._file.write_bytes(pages)
+    file.write_bytes(pages)
 
 
 TROUBLES = {
@@ -104,7 +106,7 @@ TROUBLES = {
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_trouble_after_opening_is_a_sentence(tmp_path, monkeypatch, trouble):
     """SQLite's own errors, made for real: writing, and reading where it fails, says what is wrong and what to do."""
-    monkeypatch.setattr(store_module, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.1)
     store = Store(tmp_path)
     store.video("a").touch()
     store.add("a", {}, 0.0)

@@ -1,0 +1,110 @@
+"""Clips that a person brings: of any length, rate and size, made into clips of the gallery that can be paired.
+
+Raters compare, and models learn from, clips of one kind; so a brought clip is stored much as the profile would have
+made it: at its size (filled, the middle kept), near its rate, with at most its number of frames, from the beginning on.
+Every n-th frame is kept, so that motion stays even and as fast as it was, and none is made up: a clip that is shorter
+or slower stays so. The file that was brought is kept beside it, untouched, for profiles of another size.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from huvidpo_core import __version__, ffmpeg, media
+from huvidpo_core.config import Action, Style, VideoConfig
+from huvidpo_core.errors import UserError
+from huvidpo_core.evaluation.clips import Source, find_clips
+from huvidpo_core.gallery import Gallery
+from huvidpo_core.preferences.votes import Votes
+from huvidpo_core.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+LARGEST = 500_000_000  # bytes of one file
+PARTNERS = 3  # earlier clips of the same prompt that a new one is paired with
+
+
+class Porter:
+    """Takes files in and pairs those of one prompt with each other."""
+
+    def __init__(
+        self,
+        video: VideoConfig,
+        clips: Gallery,
+        votes: Votes,
+        actions: Mapping[str, Action],
+        styles: Mapping[str, Style],
+    ) -> None:
+        self._video, self._clips, self._votes = video, clips, votes
+        self._actions, self._styles = actions, styles
+
+    def bring(self, files: Sequence[Path], prompt: str, action: str) -> list[str]:
+        """Add MP4s and GIFs, or whole folders of them, that all show `prompt`; returns the new clips' ids, in order.
+
+        Each is paired with up to `PARTNERS` clips brought before it for the same prompt and action. An empty prompt
+        leaves each clip the one in its recipe, if it was made by this app.
+
+        Raises:
+            UserError: the prompt or action is at fault, and nothing is taken; or some of the files cannot be read, and
+                the sentence names them, while the others were taken.
+        """
+        sources = [source for path in files for source in find_clips(path if path.is_dir() else [path])]
+        recipes = [self._recipe(source, prompt.strip(), action) for source in sources]  # before any is taken
+        taken, problems = [], []
+        for source, recipe in zip(sources, recipes, strict=True):
+            try:
+                taken.append(self._take(source.path, recipe))
+            except UserError as error:
+                log.info("%s is not taken: %s", source.path, error)
+                problems.append(str(error))
+        if problems:
+            rest = f" The other {len(taken)} are in the gallery." if taken else ""
+            raise UserError(" ".join(problems) + rest)
+        return taken
+
+    def _recipe(self, source: Source, prompt: str, action: str) -> Recipe:
+        """What is known of a clip; its style, where no recipe tells it, is taken to be the first."""
+        words = prompt or source.prompt
+        if not words:
+            raise UserError(f"What does {source.name} show? Give a prompt: raters judge clips by it.")
+        style = source.truth.get("style", "")
+        style = style if style in self._styles else next(iter(self._styles))
+        recipe = Recipe(words, action, style, pack="", origin="brought", version=__version__)
+        return recipe.check(self._actions, self._styles)
+
+    def _take(self, path: Path, recipe: Recipe) -> str:
+        """Store one clip and pair it; returns its id."""
+        if (size := path.stat().st_size) > LARGEST:
+            raise UserError(
+                f"{path.name} has {size / 1e6:,.0f} MB; at most {LARGEST / 1e6:,.0f} are taken. Cut out the part that "
+                f"counts: the first {self._video.frames / self._video.fps:.0f} seconds are used."
+            )
+        frames, fps = self.frames_of(path)
+        recipe = recipe.with_(frames=len(frames), first_frame=hashlib.sha256(frames[0].tobytes()).hexdigest())
+        before = [
+            clip.id
+            for clip in self._clips.list()
+            if (clip.recipe.origin, clip.recipe.prompt, clip.recipe.action) == ("brought", recipe.prompt, recipe.action)
+        ]
+        clip = self._clips.keep(recipe, frames[0], frames, fps, 0.0, original=path)
+        for other in before[:PARTNERS]:
+            self._votes.add_pair(other, clip.id, source="brought", prompt=recipe.prompt, action=recipe.action)
+        return clip.id
+
+    def frames_of(self, path: Path) -> tuple[np.ndarray, float]:
+        """A file's frames as the gallery stores them, uint8 (f, h, w, 3), and their rate.
+
+        Raises:
+            UserError: it cannot be read, or has a single frame.
+        """
+        video = self._video
+        rate, _, _ = ffmpeg.probe(path)
+        pace = max(1, round(rate / video.fps))
+        most = (video.frames - 1) * pace + 1
+        frames = media.read_video(path, max_frames=most, size=(video.width, video.height)).frames[::pace]
+        if len(frames) < 2:
+            raise UserError(f"{path.name} has too few frames: nothing moves in it. Choose a longer clip.")
+        return frames, rate / pace

@@ -1,0 +1,224 @@
+"""Pairs of clips for the raters, made one after another in the background while somebody rates.
+
+A pair is recorded when both of its clips are finished, never before: whatever ends the process, there is no half pair.
+"""
+
+import logging
+import random
+import secrets
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from huvidpo_core import media
+from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.gallery import Gallery
+from huvidpo_core.generation.structural import draw_eta
+from huvidpo_core.preferences.votes import Votes
+from huvidpo_core.progress import Progress
+from huvidpo_core.recipe import Recipe
+from huvidpo_core.results import Clip
+from huvidpo_core.studio import Studio
+
+log = logging.getLogger(__name__)
+
+READY = 3  # pairs that are kept ready while somebody rates
+MOST = 200  # pairs in one order
+
+
+@dataclass(frozen=True)
+class Order:
+    """Pairs to be made; each has a first frame and seeds of its own, so the recipe's seed does not count.
+
+    `source` says what the two clips of a pair share:
+
+    - "seeds": the first frame. Two seeds animate it.
+    - "structural": the motion at large, of the reference `clip`; two seeds vary it (`generation.structural`).
+    - "models": the first frame and the seed. One side takes the recipe's pack, the other the pack `rival`.
+
+    `clip` is a clip of the gallery whose first frame is used; without one, the first frame is drawn.
+    """
+
+    recipe: Recipe
+    source: Literal["seeds", "structural", "models"] = "seeds"
+    count: int = 1
+    clip: str = ""
+    rival: str = ""
+
+
+class PairQueue(NamedTuple):
+    """Pairs this rater may judge at once; what is being done for the next one, empty when nothing is; pairs that wait
+    to be made; why the last order ended early, empty when it did not."""
+
+    ready: int
+    making: str
+    ordered: int
+    error: str
+
+
+class PairMaker:
+    """How one pair is made."""
+
+    def __init__(self, studio: Studio, clips: Gallery, votes: Votes) -> None:
+        self._studio, self._clips, self._votes = studio, clips, votes
+
+    def check(self, order: Order) -> None:
+        """Raise a UserError if the order cannot be carried out, as far as that can be told without a model."""
+        recipe = self._studio.complete(order.recipe)
+        if not 1 <= order.count <= MOST:
+            raise UserError(f"The number of pairs is {order.count}; it must lie between 1 and {MOST}.")
+        if order.source not in ("seeds", "structural", "models"):
+            raise UserError(f"Pairs cannot be made from '{order.source}'. Choose one of: seeds, structural, models.")
+        if order.source == "structural" and not order.clip:
+            raise UserError("Pairs that vary a motion need a clip to take it from. Choose one from the gallery.")
+        if order.clip:
+            self._clips.get(order.clip)
+        if order.source == "models":
+            self._studio.complete(recipe.with_(pack=order.rival))
+            if order.rival == recipe.pack:
+                raise UserError("Both sides would be made by the same model. Choose two different ones.")
+
+    def make(self, order: Order, stop: threading.Event) -> Iterator[Progress]:
+        """Make and record one pair; on any failure, neither the pair nor a clip of it stays. Raises UserError, Stopped.
+
+        Everybody else's work on the models goes first, between the clips too.
+        """
+        recipe = self._studio.complete(order.recipe).with_(seed=secrets.randbelow(2**32), reference="", eta=0.0)
+        if order.clip:
+            shown = self._clips.get(order.clip)
+            origin = "uploaded" if shown.recipe.origin == "brought" else shown.recipe.origin
+            recipe, image = recipe.with_(origin=origin), media.read_image(shown.picture)
+        else:
+            picture = yield from _through(self._studio.draw(recipe, stop, patient=True))
+            recipe, image = picture.recipe, picture.image
+        made: list[Clip] = []
+        try:
+            for side in _sides(order, recipe):
+                made.append((yield from _through(self._studio.animate(side, image, stop, patient=True))))
+            one, two = made
+            self._votes.add_pair(one.id, two.id, source=order.source, prompt=recipe.prompt, action=recipe.action)
+        except BaseException:
+            for clip in made:
+                with suppress(UserError):
+                    self._clips.delete(clip.id)
+            raise
+
+
+class Pairing:
+    """The queue of orders and the thread that works on it; safe to be used from many threads."""
+
+    def __init__(self, maker: PairMaker, votes: Votes) -> None:
+        self._maker, self._votes = maker, votes
+        self._changed = threading.Condition()  # guards all that follows
+        self._waiting: deque[Order] = deque()  # one entry for each pair
+        self._current: Order | None = None
+        self._progress: Progress | None = None
+        self._stop = threading.Event()  # of the pair being made
+        self._last: dict[str, Order] = {}  # by action, the newest last: what is made more of while somebody rates
+        self._rater = ""
+        self._error = ""
+
+    def order(self, order: Order) -> None:
+        """Make these pairs, after those ordered before. Raises UserError for an order that cannot be carried out."""
+        self._maker.check(order)
+        with self._changed:
+            self._last.pop(order.recipe.action, None)
+            self._last[order.recipe.action] = order
+            self._error = ""
+            self._begin([order] * order.count)
+
+    def keep_ready(self, rater: str, action: str | None = None) -> None:
+        """This rater is at work: where fewer than `READY` pairs wait for them, more of the last order are made.
+
+        Without an action, the last order counts whatever its action. Cheap: to be called whenever a pair is shown.
+        """
+        ready = self._votes.open_pairs(rater, action)
+        with self._changed:
+            self._rater = rater
+            order = self._last.get(action) if action else next(reversed(self._last.values()), None)
+            if order:
+                coming = sum(action in (None, each.recipe.action) for each in [*self._waiting, self._current] if each)
+                self._begin([order] * (READY - ready - coming))
+
+    def queue(self, action: str | None = None, rater: str = "") -> PairQueue:
+        """Where things stand, for one action or all; without a rater, for whoever was last shown a pair."""
+        with self._changed:
+            rater = rater or self._rater
+            of_action = [order for order in self._waiting if action in (None, order.recipe.action)]
+            making = self._current is not None and action in (None, self._current.recipe.action)
+            words = _words(self._progress) if making else ""
+            error = self._error
+        return PairQueue(self._votes.open_pairs(rater or "nobody", action), words, len(of_action), error)
+
+    def stop(self) -> None:
+        """Forget all orders and end the pair being made at its next step; what is finished stays."""
+        with self._changed:
+            self._waiting.clear()
+            self._last.clear()
+            self._stop.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until every order is carried out; whether that was so within `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._current is None and not self._waiting, timeout)
+
+    def _begin(self, orders: list[Order]) -> None:
+        """Add to the queue, and see that somebody works on it; `_changed` is held."""
+        idle = self._current is None and not self._waiting
+        self._waiting.extend(orders)
+        if idle and orders:
+            threading.Thread(target=self._work, args=[self._take()], name="pairs", daemon=True).start()
+
+    def _take(self) -> Order | None:
+        """The next order, None when there is none; `_changed` is held."""
+        self._current = self._waiting.popleft() if self._waiting else None
+        self._progress, self._stop = None, threading.Event()
+        self._changed.notify_all()
+        return self._current
+
+    def _work(self, order: Order | None) -> None:
+        while order:
+            error = ""
+            try:
+                for progress in self._maker.make(order, self._stop):
+                    self._progress = progress
+            except Stopped:
+                pass
+            except UserError as problem:
+                error = str(problem)
+            except Exception as problem:  # shown, and the thread lives on
+                log.exception("a pair could not be made")
+                error = f"A pair could not be made ({type(problem).__name__}). The server's log says more."
+            with self._changed:
+                if error:  # the rest of the order would fail alike
+                    self._error = error
+                    self._waiting = deque(each for each in self._waiting if each is not order)
+                    self._last = {action: each for action, each in self._last.items() if each is not order}
+                order = self._take()
+
+
+def _sides(order: Order, recipe: Recipe) -> tuple[Recipe, Recipe]:
+    """What the two clips of a pair are made from."""
+    if order.source == "models":
+        return recipe, recipe.with_(pack=order.rival)
+    if order.source == "structural":
+        recipe = recipe.with_(reference=order.clip, eta=draw_eta(recipe.seed))
+    return recipe, recipe.with_(seed=random.Random(recipe.seed).randrange(2**32))
+
+
+def _through(work: Iterator[Any]) -> Generator[Progress, None, Any]:
+    """Hand on the progress of a piece of work; returns its result."""
+    item = None
+    for item in work:
+        if isinstance(item, Progress):
+            yield item
+    return item
+
+
+def _words(progress: Progress | None) -> str:
+    if progress is None:
+        return "waiting for the models"
+    return progress.stage if progress.total <= 1 else f"{progress.stage}, step {progress.step} of {progress.total}"

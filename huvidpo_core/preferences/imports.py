@@ -1,0 +1,136 @@
+"""Votes of an export brought into a store: the same ids, raters and answers; what is there already stays as it is."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from huvidpo_core import media
+from huvidpo_core.errors import UserError
+from huvidpo_core.preferences import portable, reading
+from huvidpo_core.preferences.ballots import check_ballot, check_rater, check_score
+from huvidpo_core.preferences.portable import Bundle
+from huvidpo_core.preferences.records import Ballot
+from huvidpo_core.preferences.schema import (
+    Base,
+    ClipRow,
+    MarkRow,
+    PairRow,
+    RaterRow,
+    RatingRow,
+    ScoreRow,
+    ShowingRow,
+    VoteRow,
+)
+from huvidpo_core.preferences.store import Store
+
+_ID = re.compile(r"[0-9A-Za-z_-]{1,32}")  # ids become file names
+
+
+def import_votes(store: Store, folder: Path) -> int:
+    """Bring in what `exchange.export` wrote; returns how many votes are new. Doing it twice changes nothing.
+
+    A vote that was taken back here stays so, and a rater's own answer to a pair here goes before the imported one.
+
+    Raises:
+        UserError: no export, a damaged one, or clips that are others than those of the same id here. No vote is then
+            brought in; clips without votes may be.
+    """
+    bundle = _checked(portable.read_bundle(folder))
+    for clip in bundle.clips:
+        _bring_clip(store, folder / "clips" / f"{clip.id}.mp4", clip)
+    with store.database.writing() as session:
+        return len(_insert(session, bundle))
+
+
+def _insert(session: Session, bundle: Bundle) -> set[str]:
+    """Row after row, each kind after those it refers to; returns the ids of the votes that are new."""
+    now = min((row.created for row in (*bundle.showings, *bundle.ratings)), default=0.0)
+    raters = {row.rater for row in (*bundle.showings, *bundle.votes, *bundle.ratings)}
+    reading.insert_new(session, RaterRow, [{"name": name, "created": now} for name in sorted(raters)])
+    clips = [_values(clip) | {"recipe": json.dumps(clip.recipe)} for clip in bundle.clips]
+    reading.insert_new(session, ClipRow, clips)
+    reading.insert_new(session, PairRow, [_values(pair) for pair in bundle.pairs])
+
+    # The two clips may be a pair here under an id of its own.
+    by_clips = {(pair.first, pair.second): pair.id for pair in session.scalars(select(PairRow))}
+    here = {pair.id: by_clips[pair.first, pair.second] for pair in bundle.pairs}
+    showings = [_values(showing) | {"pair": here[showing.pair]} for showing in bundle.showings]
+    reading.insert_new(session, ShowingRow, [showing for showing in showings if not showing["repeat_of"]])
+    known = _ids(session, ShowingRow)
+    reading.insert_new(session, ShowingRow, [showing for showing in showings if showing["repeat_of"] in known])
+
+    known, old = _ids(session, ShowingRow), _ids(session, VoteRow)
+    votes = [vote for vote in bundle.votes if vote.showing in known and vote.id not in old]
+    plain = [_values(vote, "marks", "scores") for vote in votes]
+    reading.insert_new(session, VoteRow, plain)
+    new = _ids(session, VoteRow) - old
+    for table, name in ((MarkRow, "marks"), (ScoreRow, "scores")):
+        rows = [_values(part) | {"vote": vote.id} for vote in votes if vote.id in new for part in getattr(vote, name)]
+        reading.insert_new(session, table, rows)
+    reading.insert_new(session, RatingRow, [_values(rating) for rating in bundle.ratings])
+    return new
+
+
+def _bring_clip(store: Store, source: Path, clip: portable.PortableClip) -> None:
+    """Copy a clip's file unless it is there, and give it a first frame to show. Raises UserError."""
+    target = store.video(clip.id)
+    if not source.is_file():  # it was deleted before the export
+        return
+    with source.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if clip.hash not in (None, found):
+        raise UserError(f"{source} is damaged: it is not the clip that was exported. Copy the export anew.")
+    if target.exists():
+        with target.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != found:
+                raise UserError(f"A different clip with the id {clip.id} is here already; nothing was imported.")
+        return
+    if not store.picture(clip.id).exists():
+        media.write_png(store.picture(clip.id), media.read_video(source, max_frames=1).frames[0])
+    media.copy_whole(source, target)
+
+
+def _checked(bundle: Bundle) -> Bundle:
+    """The bundle, or a UserError: what refers to nothing, or could not have been said here."""
+    clips = {clip.id for clip in bundle.clips}
+    pairs = {pair.id: pair for pair in bundle.pairs}
+    showings = {showing.id: showing for showing in bundle.showings}
+    for row in (*bundle.clips, *bundle.pairs, *bundle.showings, *bundle.votes, *bundle.ratings):
+        _require(_ID.fullmatch(row.id), f"the id {row.id!r} is none")
+    for pair in bundle.pairs:
+        _require({pair.first, pair.second} <= clips and pair.first < pair.second, f"pair {pair.id} has no two clips")
+    for showing in bundle.showings:
+        pair = pairs.get(showing.pair)
+        sides = pair and sorted((showing.left, showing.right)) == [pair.first, pair.second]
+        _require(sides, f"showing {showing.id} shows no pair")
+        _require(showing.repeat_of is None or showing.repeat_of in showings, f"showing {showing.id} repeats nothing")
+    for vote in bundle.votes:
+        showing = showings.get(vote.showing)
+        _require(showing and showing.rater == vote.rater, f"vote {vote.id} answers nothing")
+        scores = tuple((score.side, score.aspect, score.score) for score in vote.scores)
+        check_ballot(Ballot(vote.choice, vote.marks, scores, vote.seconds), pairs[showing.pair].frames)
+    for rating in bundle.ratings:
+        _require(rating.clip in clips, f"rating {rating.id} is of no clip")
+        check_score(rating.score)
+    for rater in {row.rater for row in (*bundle.showings, *bundle.ratings)}:
+        _require(check_rater(rater) == rater, f"the rater {rater!r} has spaces around the name")
+    return bundle
+
+
+def _require(holds: Any, otherwise: str) -> None:
+    if not holds:
+        raise UserError(f"{portable.NAME} does not hang together: {otherwise}. Export again, or copy it anew.")
+
+
+def _ids(session: Session, table: type[Base]) -> set[str]:
+    return set(session.scalars(select(table.id)))
+
+
+def _values(row: Any, *without: str) -> dict[str, Any]:
+    return {field.name: getattr(row, field.name) for field in dataclasses.fields(row) if field.name not in without}

@@ -1,0 +1,162 @@
+"""Where pictures and clips are made to a recipe: the steps between the engine's use cases and the models."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from huvidpo_core import __version__, media
+from huvidpo_core.config import Action, Profile, Style, compose_prompt
+from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.gallery import Gallery
+from huvidpo_core.models.menu import PackMenu
+from huvidpo_core.progress import Progress, Stopwatch, generate
+from huvidpo_core.recipe import Recipe, check_steps
+from huvidpo_core.results import Clip, Picture
+from huvidpo_core.workbench import Workbench
+
+
+class Studio:
+    """One profile's models at work, its packs, and the gallery that the clips go to.
+
+    Every piece of work is a generator of `Progress` that ends with its result. Work that is `patient` waits until
+    nobody else wants the models.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        bench: Workbench,
+        packs: Path,
+        clips: Gallery,
+        actions: Mapping[str, Action],
+        styles: Mapping[str, Style],
+    ) -> None:
+        self.profile = profile
+        self._bench, self._packs, self._menu, self._clips = bench, packs, PackMenu(packs), clips
+        self._actions, self._styles = actions, styles
+
+    def complete(self, recipe: Recipe) -> Recipe:
+        """The recipe with every 'profile's own' filled in, checked. Raises UserError."""
+        recipe.check(self._actions, self._styles)
+        video = self.profile.video
+        default_steps = video.steps if recipe.sampler == "fast" else video.ddim_steps
+        if recipe.pack:
+            self._menu.check(recipe.pack)
+        return recipe.with_(
+            steps=recipe.steps or default_steps,
+            guidance=video.guidance if recipe.guidance < 0 else recipe.guidance,
+            frames=recipe.frames or video.frames,
+            pack=self._menu.default(recipe.action) if recipe.pack is None else recipe.pack,
+            profile=self.profile.name,
+            version=__version__,
+        )
+
+    def fit(self, image: np.ndarray) -> np.ndarray:
+        """Refit any picture uint8 (h, w, 3) to the video model's size by centre crop and resize."""
+        size = self.profile.video
+        return media.fit(image, size.width, size.height)
+
+    def draw(
+        self, recipe: Recipe, stop: threading.Event, *, steps: int | None = None, patient: bool = False
+    ) -> Iterator[Progress | Picture]:
+        """Draw the first frame; the last item is the Picture. No `steps`: the profile's. Raises UserError, Stopped."""
+        check_steps(steps)
+        recipe = self.complete(recipe).with_(origin="generated")
+        yield from self._paint(recipe, stop, patient, lambda models, text, style, on_step: models.painter.draw(
+            text, style.negative_prompt, recipe.seed, on_step, steps=steps or 0))  # fmt: skip
+
+    def repaint(
+        self, recipe: Recipe, image: np.ndarray, mask: np.ndarray, stop: threading.Event
+    ) -> Iterator[Progress | Picture]:
+        """Draw the masked part (bool (h, w)) of a picture anew, the rest stays. Raises UserError, Stopped."""
+        if mask.shape != image.shape[:2] or not mask.any():
+            raise UserError("Nothing is marked. Brush over the part that should be drawn anew, then try again.")
+        recipe = self.complete(recipe).with_(origin="edited")
+        size = self.profile.first_frame  # the painter's own, which may be larger than the video's
+        image = media.fit(image, size.width, size.height)
+        mask = media.fit(_grey(mask), size.width, size.height)[..., 0] > 127
+        yield from self._paint(recipe, stop, False, lambda models, text, style, on_step: models.painter.repaint(
+            image, mask, text, style.negative_prompt, recipe.seed, on_step))  # fmt: skip
+
+    def animate(
+        self, recipe: Recipe, image: np.ndarray, stop: threading.Event, *, patient: bool = False
+    ) -> Iterator[Progress | Clip]:
+        """Animate a picture uint8 (h, w, 3), refitted if needed; the last item is the Clip, saved and in the gallery.
+
+        A recipe with a `reference` begins from that clip's frames instead of pure noise, and is as long as they are.
+
+        Raises:
+            UserError: the recipe or a file it names is at fault.
+            Stopped: `stop` was set; nothing is kept.
+        """
+        recipe = self.complete(recipe)
+        image = self.fit(image)
+        reference = self._frames_of(recipe.reference, recipe.frames) if recipe.reference else None
+        recipe = recipe.with_(
+            first_frame=hashlib.sha256(image.tobytes()).hexdigest(),
+            frames=recipe.frames if reference is None else len(reference),
+        )
+        began = time.monotonic()
+        style = self._styles[recipe.style]
+        text = compose_prompt(recipe.prompt, self._actions[recipe.action], style)
+        with self._bench.reserved(stop, patient=patient):
+            models = yield from self._bench.ready(stop)
+            models.use_pack(self._packs, recipe.pack, recipe.strength)
+            watch: Stopwatch | None = None
+            for step, preview in models.animator.steps(
+                image,
+                text,
+                self.profile.video.negative_prompt,
+                recipe.seed,
+                sampler=recipe.sampler,
+                steps=recipe.steps,
+                guidance=recipe.guidance,
+                frames=recipe.frames,
+                reference=reference,
+                eta=recipe.eta,
+            ):
+                watch = watch or Stopwatch("animating", step.total)
+                yield watch.at(step.index + 1, preview)
+                if stop.is_set():
+                    raise Stopped
+            yield Progress("decoding the clip", 0, 1)
+            frames = models.animator.finish(step.latents)
+        yield self._clips.keep(recipe, image, frames, self.profile.video.fps, time.monotonic() - began)
+
+    def _frames_of(self, clip_id: str, most: int) -> np.ndarray:
+        size = self.profile.video
+        video = self._clips.get(clip_id).video
+        frames = media.read_video(video, max_frames=most, size=(size.width, size.height)).frames
+        if len(frames) < 2:
+            raise UserError("The reference clip has a single frame. Choose one that moves.")
+        return frames
+
+    def _paint(self, recipe: Recipe, stop: threading.Event, patient: bool, work) -> Iterator[Progress | Picture]:
+        style = self._styles[recipe.style]
+        text = compose_prompt(recipe.prompt, self._actions[recipe.action], style)
+        with self._bench.reserved(stop, patient=patient):
+            models = yield from self._bench.ready(stop)
+            watch: Stopwatch | None = None
+
+            def run(report) -> np.ndarray:
+                def on_step(step: int, total: int, latents) -> bool:
+                    nonlocal watch
+                    watch = watch or Stopwatch("drawing the first frame", total)
+                    ended = report(watch.at(step, models.picture_preview(latents)))
+                    return report(Progress("decoding the picture", 0, 1)) if step == total else ended
+
+                return work(models, text, style, on_step)
+
+            for item in generate(run, stop):
+                if isinstance(item, Progress):
+                    yield item
+        # After the lock is released: whoever gets the picture may animate it at once, before asking for a next item.
+        yield Picture(self.fit(item), recipe)
+
+
+def _grey(mask: np.ndarray) -> np.ndarray:
+    return np.repeat((mask.astype(np.uint8) * 255)[..., None], 3, axis=2)

@@ -1,0 +1,70 @@
+"""The Prefer tab: what stands where, and which press does what. The player itself is `static/prefer.js`."""
+
+from html import escape
+from string import Template
+
+import gradio as gr
+
+from huvidpo_core.engine import Engine
+from huvidpo_core.preferences.records import ASPECTS
+from huvidpo_core.ui.prefer_desk import Desk
+from huvidpo_core.ui.prefer_pairs import PairForm
+from huvidpo_core.ui.prefer_votes import votes_words
+from huvidpo_core.ui.theme import STATIC
+from huvidpo_core.ui.work import told
+
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+PLAYER_JS = "new window.HuViDPO.Desk(element, server);"
+ALL = ("All actions", "")
+
+
+class Prefer:
+    """The tab's parts and wiring."""
+
+    def __init__(self, engine: Engine, desk: Desk) -> None:
+        self.engine = engine
+        gr.HTML(
+            player_html(engine), js_on_load=PLAYER_JS, server_functions=desk.handlers(), apply_default_css=False,
+            elem_id="rating",
+        )  # fmt: skip
+        with gr.Accordion("Make pairs", open=False, elem_id="pairs"):
+            PairForm(engine)
+        with gr.Accordion("What the votes say", open=False, elem_id="votes-panel") as self.panel:
+            self.action = gr.Dropdown(
+                [ALL, *titles(engine)], value="", label="Votes on", elem_id="votes-action", min_width=160
+            )
+            self.said = gr.HTML("", elem_id="votes")
+        self.panel.expand(self.votes, self.action, self.said, **PRIVATE)
+        self.action.input(self.votes, self.action, self.said, **PRIVATE)
+
+    def votes(self, action: str | None) -> str:
+        """What the votes say about an action, or about all."""
+        with told():
+            return votes_words(self.engine.what_votes_say(action or None), self.engine.actions)
+
+
+def titles(engine: Engine) -> list[tuple[str, str]]:
+    """The actions as choices."""
+    return [(action.title, name) for name, action in engine.actions.items()]
+
+
+def player_html(engine: Engine) -> str:
+    """The player's HTML, with the actions to choose from and the aspects to score."""
+    options = "".join(
+        f'<option value="{escape(name, quote=True)}">{escape(title)}</option>' for title, name in (ALL, *titles(engine))
+    )
+    scores = "".join(
+        f"<span>{aspect.capitalize()}</span>{_scale(aspect, 'left', 1)}{_scale(aspect, 'right', 2)}"
+        for aspect in ASPECTS
+    )
+    return Template((STATIC / "prefer.html").read_text(encoding="utf-8")).substitute(actions=options, scores=scores)
+
+
+def _scale(aspect: str, side: str, clip: int) -> str:
+    """Five radio buttons; the page reads side and aspect from their name."""
+    radios = "".join(
+        f'<label><input type="radio" name="{side} {aspect}" value="{score}" '
+        f'aria-label="{aspect.capitalize()} of clip {clip}: {score}">{score}</label>'
+        for score in range(1, 6)
+    )
+    return f'<fieldset aria-label="{aspect.capitalize()} of clip {clip}">{radios}</fieldset>'

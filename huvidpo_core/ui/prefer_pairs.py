@@ -1,0 +1,159 @@
+"""The form that has pairs made: of two seeds, around one clip, of two models, or of clips that a person brings."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from huvidpo_core.engine import Engine, Order
+from huvidpo_core.recipe import Recipe
+from huvidpo_core.ui.settings import SEEDS
+from huvidpo_core.ui.words import message
+from huvidpo_core.ui.work import told
+
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+WAYS = [
+    ("Two seeds on one first frame", "seeds"),
+    ("Variations of one clip's motion", "structural"),
+    ("Two models on one first frame", "models"),
+    ("Clips I bring", "brought"),
+]
+MOST = 50  # in one press
+LONG = 60  # characters of a prompt in the menu of clips
+
+
+class PairForm:
+    """Parts and wiring of the form."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        own = engine.defaults()
+        self.way = gr.Radio(
+            WAYS, value="seeds", label="Where the two clips come from", elem_id="pairs-way", elem_classes="hv-pills"
+        )
+        with gr.Row(elem_classes="hv-line"):
+            self.prompt = gr.Textbox(
+                label="Scene", value=own.prompt, max_lines=3, elem_id="pairs-prompt", scale=4, min_width=220
+            )
+            self.surprise = gr.Button("Surprise me", size="sm", elem_id="pairs-surprise", scale=0, min_width=120)
+        with gr.Row():
+            self.action = gr.Dropdown(
+                _titles(engine.actions), value=own.action, label="Action", elem_id="pairs-action", min_width=150
+            )
+            self.style = gr.Dropdown(
+                _titles(engine.styles), value=own.style, label="Style", elem_id="pairs-style", min_width=150
+            )
+            self.count = gr.Slider(
+                1, MOST, 5, step=1, label="How many pairs", buttons=[], elem_id="pairs-count", min_width=180
+            )
+        with gr.Row(visible=False) as self.models:
+            menu = _packs(engine, own.action)
+            self.pack = gr.Dropdown(menu, value=menu[0][1], label="One model", elem_id="pairs-pack", min_width=180)
+            self.rival = gr.Dropdown(menu, value=menu[-1][1], label="The other", elem_id="pairs-rival", min_width=180)
+        self.clip = gr.Dropdown(
+            [], value=None, label="Clip whose motion is varied", visible=False, elem_id="pairs-clip"
+        )
+        self.files = gr.File(
+            label="MP4s and GIFs that show this scene", file_count="multiple", file_types=[".mp4", ".gif"], height=130,
+            visible=False, elem_id="pairs-files",
+        )  # fmt: skip
+        with gr.Row(elem_classes="hv-tools"):
+            self.make = gr.Button("Make pairs", variant="primary", elem_id="pairs-make", scale=0, min_width=150)
+            self.stop = gr.Button("Stop making", elem_id="pairs-stop", scale=0, min_width=170)
+        self.said = gr.HTML("", elem_id="pairs-said")
+        self._wire()
+
+    def show(self, way: str, action: str, clip: str | None) -> list[Any]:
+        """Style, count, models, clips and files: what this way of pairing asks for."""
+        made = way != "brought"
+        clips = [(_name(clip.recipe), clip.id) for clip in self.engine.gallery()] if way == "structural" else []
+        value = clip if clip in [known for _, known in clips] else None
+        return [
+            gr.Dropdown(visible=made),
+            gr.Slider(visible=made),
+            gr.Row(visible=way == "models"),
+            *self.menus(action),
+            gr.Dropdown(choices=clips, value=value, visible=way == "structural"),
+            gr.File(visible=way == "brought"),
+        ]
+
+    def menus(self, action: str) -> list[Any]:
+        """The two menus of models of an action, with different choices."""
+        menu = _packs(self.engine, action)
+        return [gr.Dropdown(choices=menu, value=menu[0][1]), gr.Dropdown(choices=menu, value=menu[-1][1])]
+
+    def scene_of(self, clip: str | None) -> list[Any]:
+        """Prompt, action and style of the chosen clip: its variations show the same scene."""
+        if not clip:
+            return [gr.skip()] * 3
+        with told():
+            recipe = self.engine.clip(clip).recipe
+        return [recipe.prompt, recipe.action, recipe.style]
+
+    def draw(self) -> list[Any]:
+        """Prompt, action and style by lot, and the menus of models."""
+        recipe = self.engine.surprise(random.SystemRandom().randrange(SEEDS))
+        return [recipe.prompt, recipe.action, recipe.style, *self.menus(recipe.action)]
+
+    def order(
+        self, way: str, prompt: str | None, action: str, style: str, count: float | None, pack: str, rival: str,
+        clip: str | None, files: list[str] | None,
+    ) -> tuple[str, Any]:  # fmt: skip
+        """Have the pairs made; what to say, and the files that are left in the form."""
+        with told():
+            if way == "brought":
+                return self._bring([Path(file) for file in files or []], prompt or "", action), None
+            recipe = Recipe(prompt or "", action, style, pack=pack if way == "models" else None)
+            number = int(count or 1)
+            self.engine.make_pairs(
+                Order(
+                    recipe,
+                    way,
+                    number,
+                    clip=(clip or "") if way == "structural" else "",
+                    rival=rival if way == "models" else "",
+                )
+            )
+            pairs = "One pair is" if number == 1 else f"{number} pairs are"
+            return message(f"{pairs} being made. Rate meanwhile: each appears above when it is ready."), gr.skip()
+
+    def halt(self) -> str:
+        """Make no more."""
+        with told():
+            self.engine.stop_pairs()
+        return message("No more pairs are made. Those that are finished stay.")
+
+    def _bring(self, files: list[Path], prompt: str, action: str) -> str:
+        if not files:
+            return message("Choose the clips first: MP4s or GIFs that show the scene.", "error")
+        taken = self.engine.bring_clips(files, prompt, action)
+        if len(taken) == 1:
+            return message("One clip is taken in. It makes pairs with clips brought for the same scene.")
+        return message(f"{len(taken)} clips are taken in and paired with each other.")
+
+    def _wire(self) -> None:
+        shown = [self.style, self.count, self.models, self.pack, self.rival, self.clip, self.files]
+        self.way.input(self.show, [self.way, self.action, self.clip], shown, **PRIVATE)
+        self.action.input(self.menus, self.action, [self.pack, self.rival], **PRIVATE)
+        self.clip.input(self.scene_of, self.clip, [self.prompt, self.action, self.style], **PRIVATE)
+        self.surprise.click(self.draw, None, [self.prompt, self.action, self.style, self.pack, self.rival], **PRIVATE)
+        asked = [
+            self.way, self.prompt, self.action, self.style, self.count, self.pack, self.rival, self.clip, self.files,
+        ]  # fmt: skip
+        self.make.click(self.order, asked, [self.said, self.files], **PRIVATE)
+        self.stop.click(self.halt, None, self.said, **PRIVATE)
+
+
+def _titles(known: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(entry.title, name) for name, entry in known.items()]
+
+
+def _packs(engine: Engine, action: str) -> list[tuple[str, str]]:
+    return [(choice.title, choice.id) for choice in engine.packs(action)]
+
+
+def _name(recipe: Recipe) -> str:
+    """A clip in a menu."""
+    prompt = recipe.prompt if len(recipe.prompt) <= LONG else f"{recipe.prompt[:LONG]} …"
+    return f"{prompt}, seed {recipe.seed}"

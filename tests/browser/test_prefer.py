@@ -1,0 +1,277 @@
+"""A person at the Prefer tab, in a real browser."""
+
+from itertools import pairwise
+
+import pytest
+from playwright.sync_api import expect
+
+from huvidpo_core import media
+from huvidpo_core.preferences.records import Ballot, Mark
+from tests.browser.conftest import READY, SLOW
+from tests.ui.rated import FPS, coded, keep_clips
+
+expect.set_options(timeout=SLOW)
+pytestmark = pytest.mark.browser
+
+# The frame that each canvas shows, read from its pixels: where the white bar stands.
+FRAMES = """[...document.querySelectorAll('.hv-pair canvas')].map((canvas) => {
+  const row = canvas.getContext('2d').getImageData(0, canvas.height / 2, canvas.width, 1).data;
+  const bright = [...Array(canvas.width).keys()].filter((x) => row[4 * x] > 128);
+  return Math.floor(bright.reduce((sum, x) => sum + x, 0) / bright.length / canvas.width * 16);
+})"""
+# The same in every animation frame until both have gone through all frames.
+WATCH = f"""() => new Promise((done) => {{
+  const seen = [], all = new Set();
+  const look = () => {{
+    const frames = {FRAMES};
+    seen.push(frames);
+    all.add(frames[0]);
+    if (all.size === 16) done(seen); else requestAnimationFrame(look);
+  }};
+  requestAnimationFrame(look);
+}})"""
+OPEN = "[data-vote=left]:enabled"
+SHOWN = "[data-state=rating]"
+
+
+def rate(page, name="Anna"):
+    """Open the tab and say who rates, unless the browser knows."""
+    page.get_by_role("tab", name="Prefer").click()
+    if name:
+        page.locator("[name=rater]").fill(name)
+        page.get_by_role("button", name="Start rating").click()
+
+
+def says(page, text):
+    expect(page.locator(".hv-say")).to_contain_text(text)
+
+
+def vote(page, key):
+    """Wait until the vote is open, and press a key."""
+    page.wait_for_selector(OPEN)
+    page.locator(".hv-say").evaluate("say => { say.textContent = '' }")
+    page.keyboard.press(key)
+    expect(page.locator(".hv-say")).not_to_be_empty()
+
+
+def test_both_sides_show_the_same_frame(open_page, engine):
+    """Playing at any speed, scrubbing, stepping and replaying, the pixels of both canvases are of one frame."""
+    keep_clips(engine, 2)
+    page = open_page()
+    rate(page)
+    page.wait_for_selector(SHOWN)
+    for speed in ("1", "2"):
+        page.locator("[name=speed]").select_option(speed)
+        watched = page.evaluate(WATCH)
+        assert all(left == right for left, right in watched)
+        order = [left for left, _ in watched]
+        assert all((after - before) % 16 <= 2 for before, after in pairwise(order))
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    ruler = page.locator(".hv-ruler").bounding_box()
+    for frame in (0, 15, 7, 3):
+        page.mouse.click(ruler["x"] + ruler["width"] * (frame + 0.5) / 16, ruler["y"] + 5)
+        assert page.evaluate(FRAMES) == [frame, frame]
+    for key, frame in (("ArrowRight", 4), ("ArrowLeft", 3), ("]", 8), ("[", 0), ("ArrowLeft", 15)):
+        page.keyboard.press(key)
+        assert page.evaluate(FRAMES) == [frame, frame]
+    expect(page.locator(".hv-frame-number")).to_have_text("16 / 16")
+
+
+def test_a_vote_by_keys(open_page, engine):
+    """Voting opens once both have played; marks, scores and vote arrive; the models are named only then."""
+    keep_clips(engine)
+    answers = []
+    page = open_page()
+    page.on("response", lambda answer: answers.append(answer) if "component_server" in answer.url else None)
+    rate(page)
+    page.wait_for_selector(SHOWN)
+    page.locator("[name=speed]").select_option("0.25")
+    page.keyboard.press("1")
+    says(page, "opens when both clips have played")
+    assert engine.votes == []
+    showing = next(iter(engine.standing.values()))
+    before = page.locator("#rating").inner_html() + "".join(answer.text() for answer in answers)
+    assert not any(word in before for word in ("liked", "base model", showing.left, showing.right))
+    page.keyboard.press(".")
+    page.keyboard.press(".")
+    page.wait_for_selector(OPEN)
+    page.keyboard.press("Space")
+    page.keyboard.press("[")
+    page.keyboard.press("[")
+    page.keyboard.press("q")
+    page.keyboard.press("]")
+    page.keyboard.press("e")
+    page.locator(".hv-scores summary").click()
+    page.locator("label:has([name='left consistency'][value='4'])").click()
+    vote(page, "1")
+    assert engine.votes[0][0] == showing
+    ballot = engine.votes[0][1]
+    marks = (Mark(0, 8, "left"), Mark(8, 16, "right"))
+    assert ballot == Ballot("left", marks, (("left", "consistency", 4),), ballot.seconds)
+    for clip, number in ((showing.left, 1), (showing.right, 2)):
+        says(page, engine.clip(clip).recipe.pack or "base model")
+        says(page, str(number))
+    expect(page.locator(".hv-count")).to_contain_text("1 rated, 2 waiting")
+    expect(page.locator(".hv-cell[aria-pressed=true]")).to_have_count(0)  # the next pair starts clean
+    expect(page.locator(".hv-scores input:checked")).to_have_count(0)
+
+
+def test_every_answer_has_a_key_and_a_button(open_page, engine):
+    """2, 0, 9 and S, and the buttons, send their choices; skipping needs no watching; in the end the page says so."""
+    keep_clips(engine, 4)
+    page = open_page()
+    rate(page)
+    for key in "209":
+        vote(page, key)
+    page.wait_for_selector("[data-vote=skip]:enabled")
+    page.keyboard.press("s")
+    says(page, "Skipped")
+    page.wait_for_selector(OPEN)
+    page.get_by_role("button", name="Left").click()
+    says(page, "You chose 1")
+    page.wait_for_selector("[data-vote=skip]:enabled")
+    page.get_by_role("button", name="Skip").click()
+    expect(page.locator(".hv-waits")).to_contain_text("No pair is waiting")
+    assert [ballot.choice for _, ballot in engine.votes] == ["right", "tie", "both_bad", "skip", "left", "skip"]
+
+
+def test_reload_and_undo_lose_nothing(open_page, engine):
+    """A reload brings the same pair with its marks and scores; undo brings an answered pair back."""
+    keep_clips(engine)
+    page = open_page()
+    rate(page)
+    page.wait_for_selector(SHOWN)
+    showing = next(iter(engine.standing.values()))
+    page.locator("[name=length]").select_option("1")
+    row = page.locator(".hv-cell[data-side=right]")
+    start, end = (row.nth(number).bounding_box() for number in (2, 5))
+    page.mouse.move(start["x"] + 5, start["y"] + 5)  # dragging marks all segments on the way
+    page.mouse.down()
+    page.mouse.move(end["x"] + 5, end["y"] + 5, steps=12)
+    page.mouse.up()
+    page.locator(".hv-scores summary").click()
+    page.locator("label:has([name='right alignment'][value='2'])").click()
+    page.reload()
+    page.wait_for_selector(READY)
+    rate(page, name=None)
+    vote(page, "2")
+    [(answered, ballot)] = engine.votes
+    assert answered == showing
+    assert (ballot.marks, ballot.scores) == ((Mark(2, 6, "right"),), (("right", "alignment", 2),))
+    page.wait_for_selector(SHOWN + " [data-vote=skip]:enabled")
+    page.keyboard.press("z")
+    says(page, "taken back")
+    vote(page, "1")
+    assert [(showing.id, ballot.choice) for showing, ballot in engine.votes] == [(showing.id, "left")]
+    assert len(engine.taken_back) == 1
+
+
+def test_a_vote_outlives_a_server_that_does_not_answer(open_page, engine):
+    """While the server cannot be reached the vote waits on the page, and is sent when it can be, once."""
+    keep_clips(engine)
+    page = open_page()
+    rate(page)
+    page.wait_for_selector(OPEN)
+    page.route("**/component_server/", lambda route: route.abort())
+    page.keyboard.press("1")
+    says(page, "Your vote is kept")
+    assert engine.votes == []
+    page.unroute("**/component_server/")
+    says(page, "You chose 1")
+    assert len(engine.votes) == 1
+
+
+def test_a_pair_answered_in_another_window(open_page, engine):
+    """The second answer to one pair is refused with a sentence, and the page goes on to the next pair."""
+    keep_clips(engine)
+    page, other = open_page(), open_page()
+    rate(page)
+    page.wait_for_selector(OPEN)
+    rate(other)
+    vote(other, "2")
+    page.bring_to_front()
+    vote(page, "1")
+    says(page, "already been answered")
+    vote(page, "0")
+    assert [ballot.choice for _, ballot in engine.votes] == ["right", "tie"]
+
+
+def test_typing_is_not_voting(open_page, engine):
+    """Keys in a text field write there and do nothing to the pair."""
+    keep_clips(engine)
+    page = open_page()
+    rate(page)
+    page.wait_for_selector(OPEN)
+    page.locator("#pairs > button").first.click()
+    page.locator("#pairs-prompt textarea").press_sequentially("12s09z")
+    assert "12s09z" in page.locator("#pairs-prompt textarea").input_value()
+    page.get_by_role("tab", name="Create").click()
+    page.keyboard.press("1")
+    assert engine.votes == []
+    page.get_by_role("tab", name="Prefer").click()
+    vote(page, "1")
+
+
+def test_pairs_are_made_while_the_page_waits(open_page, engine):
+    """Without pairs the page says what to do; ordered pairs appear by themselves, and so do clips a person brings."""
+    page = open_page()
+    rate(page)
+    expect(page.locator(".hv-waits")).to_contain_text("Make pairs")
+    page.locator("#pairs > button").first.click()
+    page.locator("#pairs-way label", has_text="Two models").click()
+    expect(page.locator("#pairs-rival")).to_be_visible()
+    page.locator("#pairs-make").click()
+    expect(page.locator("#pairs-said")).to_contain_text("5 pairs are being made")
+    page.wait_for_selector(SHOWN)
+    [order] = engine.orders
+    assert (order.source, order.recipe.pack, order.rival, order.count) == ("models", "waterfall", "", 5)
+
+
+def test_clips_that_a_person_brings(open_page, engine, tmp_path):
+    """GIFs with a prompt become a pair; without files or prompt a sentence says what is missing."""
+    files = [str(media.write_gif(tmp_path / f"{name}.gif", coded(128, 80), FPS)) for name in "ab"]
+    page = open_page()
+    rate(page)
+    page.locator("#pairs > button").first.click()
+    page.locator("#pairs-way label", has_text="Clips I bring").click()
+    page.locator("#pairs-make").click()
+    expect(page.locator("#pairs-said")).to_contain_text("Choose the clips first")
+    page.locator("#pairs-prompt textarea").fill("a white bar")
+    page.locator("#pairs-files input[type=file]").set_input_files(files)
+    expect(page.locator("#pairs-files")).to_contain_text("b")
+    page.locator("#pairs-make").click()
+    expect(page.locator("#pairs-said")).to_contain_text("2 clips are taken in")
+    expect(page.locator(".hv-scene-prompt")).to_have_text("a white bar")
+
+
+def test_what_the_votes_say(open_page, engine):
+    """The panel opens with the votes so far."""
+    keep_clips(engine)
+    page = open_page()
+    rate(page)
+    vote(page, "1")
+    page.locator("#votes-panel > button").first.click()
+    expect(page.locator("#votes")).to_contain_text("1 vote. Horse run 1.")
+    expect(page.locator("#votes")).to_contain_text("<b>liked</b>")
+
+
+@pytest.mark.parametrize("query", ["", "?__theme=dark"])
+def test_phone(open_page, engine, query):
+    """At 390 px both clips and the vote are in sight, nothing scrolls sideways, and a touch votes."""
+    keep_clips(engine)
+    page = open_page(390, 844, query)
+    rate(page)
+    page.wait_for_selector(OPEN)
+    for canvas in page.locator(".hv-pair canvas").all():
+        expect(canvas).to_be_in_viewport(ratio=1)
+    expect(page.locator("[data-vote=left]")).to_be_in_viewport(ratio=1)
+    page.locator(".hv-scores summary").click()
+    page.locator("#pairs > button").first.click()
+    page.locator("#votes-panel > button").first.click()
+    edges = "[...document.querySelectorAll('#prefer *')].map((part) => part.getBoundingClientRect().right)"
+    assert max(page.evaluate(edges)) <= 390
+    page.get_by_role("button", name="Below").click()
+    says(page, "You chose 2")
+    page.evaluate("scrollTo(0, 0)")
+    expect(page.locator(".hv-say")).to_be_in_viewport(ratio=1)

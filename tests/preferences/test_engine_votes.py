@@ -1,0 +1,66 @@
+"""The engine's and the command line's way to the votes: real clips on disk, no models."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from huvidpo_core import cli, media
+from huvidpo_core.config import load_profile
+from huvidpo_core.engine import Engine
+from huvidpo_core.errors import UserError
+from huvidpo_core.preferences.records import Ballot
+
+
+@pytest.fixture
+def engine(tmp_path) -> Engine:
+    """Twelve pairs of a still and a lively clip; Ann prefers the still one each time."""
+    engine = Engine(load_profile("miniature"), tmp_path / "data")
+    still = np.full((4, 32, 32, 3), 90, np.uint8)
+    lively = still + np.arange(0, 120, 30, dtype=np.uint8)[:, None, None, None]
+    media.write_mp4(tmp_path / "still.mp4", still, 8)
+    media.write_mp4(tmp_path / "lively.mp4", lively, 8)
+    for number in range(12):
+        for kind in ("still", "lively"):
+            shutil.copyfile(tmp_path / f"{kind}.mp4", engine.store.video(f"{kind}{number}"))
+            engine.store.add(f"{kind}{number}", {}, 0.0, frames=4, fps=8, model=kind)
+        clips = f"still{number}", f"lively{number}"
+        engine.store.votes.add_pair(*clips, source="models", prompt="p", action="rain")
+    while showing := engine.next_pair("ann", "rain"):
+        better = "left" if showing.left.startswith("still") else "right"
+        revealed = engine.vote(showing.id, "ann", Ballot(better))
+        assert {revealed.left_model, revealed.right_model} == {"still", "lively"}
+    yield engine
+    engine.store.close()
+
+
+def test_what_the_votes_say_of_models_and_motion(engine):
+    """Twelve wins for the still model; its motion is measured from the files, and the warning is there."""
+    said = engine.what_votes_say()
+    assert [(standing.name, standing.wins) for standing in said.models] == [("still", 12), ("lively", 0)]
+    assert said.motion.still_wins == 1 and "100%" in said.motion.warning
+    assert engine.what_votes_say("smile").votes == 0
+    for number in range(12):
+        engine.store.video(f"lively{number}").write_bytes(b"")  # measured once, remembered
+    assert engine.what_votes_say().motion == said.motion
+    showing = engine.undo_vote("ann")
+    assert engine.next_pair("ann") == showing and engine.what_votes_say().votes == said.votes - 1
+
+
+def test_export_and_import_on_the_command_line(engine, tmp_path, monkeypatch, capsys):
+    """Out of one data folder, into another, twice; mistakes end with status 2 and a sentence."""
+    monkeypatch.setattr(cli, "choose_profile", lambda name: engine.profile)
+    folder, other = tmp_path / "dataset", tmp_path / "other"
+    assert cli.main(["export", "--output", str(folder), "--data", str(engine.data)]) == 0
+    assert capsys.readouterr().out == f"{folder}\n"
+    assert len((folder / "metadata.jsonl").read_text().splitlines()) == 12
+    votes = len(json.loads((folder / "votes.json").read_text())["votes"])
+    for expected in (votes, 0):
+        assert cli.main(["import", "--input", str(folder), "--data", str(other)]) == 0
+        assert capsys.readouterr().out == f"{expected} votes\n"
+    assert Engine(engine.profile, other).store.votes.history() == engine.store.votes.history()
+    assert cli.main(["import", "--input", str(tmp_path), "--data", str(other)]) == 2
+    assert "holds no votes.json" in capsys.readouterr().err
+    with pytest.raises(UserError, match="no action 'dancing'"):
+        engine.export(folder, "dancing")

@@ -1,0 +1,116 @@
+"""The rating desk on the server: what it hands out, what it takes, and what it says to bad input."""
+
+import json
+
+import pytest
+
+from huvidpo_core.errors import UserError
+from huvidpo_core.preferences.records import Ballot, Mark
+from huvidpo_core.ui.prefer_ballots import read_ballot, read_rater
+from huvidpo_core.ui.prefer_desk import Desk
+from huvidpo_core.ui.work import UNEXPECTED
+from tests.ui.rated import keep_clips
+
+ANNA = {"rater": "Anna"}
+
+
+@pytest.fixture
+def desk(engine):
+    """The functions the page may call, by name, before an engine with three clips: three pairs."""
+    keep_clips(engine)
+    return {handler.__name__: handler for handler in Desk(engine).handlers()}
+
+
+def test_a_ballot_is_read_as_it_was_sent():
+    """Choice, marks, scores and time arrive in the record."""
+    ballot = read_ballot("left", [[0, 8, "left"], [8, 9, "tie"]], {"right": {"aesthetics": 4}}, 2.5)
+    assert ballot == Ballot("left", (Mark(0, 8, "left"), Mark(8, 9, "tie")), (("right", "aesthetics", 4),), 2.5)
+    assert read_ballot("skip") == Ballot("skip")
+    assert read_rater("  Anna   Maria ") == "Anna Maria"
+
+
+@pytest.mark.parametrize("name", [None, "", "   ", 7, ["Anna"]])
+def test_a_rater_has_a_name(name):
+    """No name is a sentence."""
+    with pytest.raises(UserError, match="Say who is rating"):
+        read_rater(name)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("left", "all"), ("left", [[0, 8]]), ("left", [5]), ("left", {"start": 0}),
+        ("left", [], [1]), ("left", [], {"left": 3}),
+    ],
+)  # fmt: skip
+def test_a_ballot_of_another_form_is_a_sentence(values):
+    """Whatever JSON is sent, the answer is a sentence with an example, never a crash."""
+    with pytest.raises(UserError, match="for example"):
+        read_ballot(*values)
+
+
+def test_a_showing_tells_nothing_about_its_clips(desk, engine):
+    """Before the vote the page learns the prompt and the length; clips and models are in no part of the answer."""
+    answer = desk["next_pair"](ANNA)
+    assert set(answer["showing"]) == {"id", "prompt", "action", "frames", "fps", "reel"}
+    said = json.dumps(answer)
+    for clip in engine.gallery():
+        assert clip.id not in said
+    assert "liked" not in said
+
+
+def test_vote_and_undo(desk, engine):
+    """The same pair until it is answered; the vote names the models and is kept; undo brings the pair back."""
+    pair = desk["next_pair"](ANNA)["showing"]
+    assert desk["next_pair"](ANNA)["showing"] == pair
+    values = {**ANNA, "showing": pair["id"], "choice": "left", "marks": [[0, 8, "right"]], "seconds": 3}
+    showing = engine.standing[pair["id"]]
+    models = [engine.clip(clip).recipe.pack or "base model" for clip in (showing.left, showing.right)]
+    assert desk["send_vote"](values) == {"revealed": {"choice": "left", "left": models[0], "right": models[1]}}
+    assert engine.votes == [(showing, Ballot("left", (Mark(0, 8, "right"),), (), 3.0))]
+    assert desk["counts"](ANNA) == {"rated": 1, "ready": 2, "making": "", "ordered": 0, "problem": ""}
+    assert desk["next_pair"](ANNA)["showing"] != pair
+    assert desk["undo_vote"](ANNA)["showing"] == pair
+    assert engine.votes == []
+
+
+def test_when_all_is_rated(desk):
+    """After the last pair there is none, and the page learns whether more are coming."""
+    for _ in range(3):
+        pair = desk["next_pair"](ANNA)["showing"]
+        desk["send_vote"]({**ANNA, "showing": pair["id"], "choice": "skip"})
+    answer = desk["next_pair"](ANNA)
+    assert (answer["showing"], answer["ready"], answer["ordered"]) == (None, 0, 0)
+
+
+def test_bad_input_is_a_sentence_and_nothing_is_lost(desk, engine, caplog):
+    """Unknown pair, another's pair, a second vote, marks outside the clip, junk: a sentence; the pair stays open."""
+    pair = desk["next_pair"](ANNA)["showing"]
+    good = {**ANNA, "showing": pair["id"], "choice": "left"}
+    for change, sentence in (
+        ({"showing": "0" * 32}, "no such pair"),
+        ({"showing": None}, "no such pair"),
+        ({"rater": "Bea"}, "another rater"),
+        ({"rater": ""}, "Say who is rating"),
+        ({"marks": [[8, 99, "left"]]}, "frames 0 to 16"),
+        ({"marks": [["a", 2, "left"]]}, "from frame a"),
+        ({"scores": {"left": {"beauty": 3}}}, "no aspect 'beauty'"),
+        ({"scores": {"left": {"aesthetics": 6}}}, "from 1 to 5"),
+        ({"choice": "best"}, "no choice 'best'"),
+        ({"choice": ["left"]}, "no choice"),
+        ({"seconds": "long"}, "number of seconds"),
+    ):
+        assert sentence in desk["send_vote"](good | change)["error"], change
+    assert "Say who is rating" in desk["send_vote"]("junk")["error"]
+    assert engine.votes == []
+    assert "revealed" in desk["send_vote"](good)
+    assert "already been answered" in desk["send_vote"](good)["error"]
+    assert len(engine.votes) == 1
+    assert not caplog.records
+
+
+def test_a_failure_of_ours_is_a_sentence_and_logged(desk, engine, caplog, monkeypatch):
+    """What nobody expected reaches the page as one sentence, and the log in full."""
+    monkeypatch.setattr(engine, "next_pair", lambda *_: 1 / 0)
+    assert desk["next_pair"](ANNA) == {"error": UNEXPECTED}
+    assert "ZeroDivisionError" in caplog.text
