@@ -276,12 +276,13 @@ def test_a_model_folder_that_is_not_there_is_a_sentence(profile, tmp_path):
 def test_a_picture_may_be_animated_as_soon_as_it_is_there(engine):
     """The endpoint /generate animates before it has asked the painter's generator to end: the device must be free."""
     from huvidpo_core.ui.api import Api
+    from huvidpo_core.ui.prefer_desk import Desk
 
     for item in engine.first_frame(RECIPE, threading.Event()):
         if isinstance(item, Picture):
             clip = list(engine.animate(item.recipe, item.image, threading.Event()))[-1]
     assert isinstance(clip, Clip)
-    *_, (video, recipe) = Api(engine).generate(RECIPE.prompt, RECIPE.action, RECIPE.style, 3)
+    *_, (video, recipe) = Api(engine, Desk(engine)).generate(RECIPE.prompt, RECIPE.action, RECIPE.style, 3)
     assert media.read_recipe(video) == recipe
 
 
