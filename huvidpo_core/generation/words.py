@@ -54,7 +54,9 @@ def read(tokenizer: Tokenizer | None, prompt: str) -> Reading:
             if word[0].isalnum() and word.lower() not in (*FILLERS, *map(str.lower, ignored)):
                 ignored.append(word)
         else:
-            phrases[-1].append(word if heard == word.lower() else f"{word} (as {heard})")
+            said = word if heard == word.lower() else f"{word} (as {heard})"
+            if not phrases[-1] or phrases[-1][-1] != said:  # "very very red": once is enough
+                phrases[-1].append(said)
     understood = dict.fromkeys(" ".join(phrase) for phrase in phrases if phrase)  # each once, in order
     return Reading(tuple(understood), tuple(ignored))
 

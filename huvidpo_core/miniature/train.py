@@ -124,7 +124,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--packs", type=Path, default=PACKS / "miniature", help="where `assemble` writes the action packs"
     )
     parser.add_argument("--start", type=Path, help="an assembled miniature, such as assets/miniature, to continue from")
-    parser.add_argument("--device", default="cpu", help="any torch device")
+    parser.add_argument("--device", help="any torch device; the budget's own if not given")
     parser.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--steps", type=int, help="instead of the budget's, for one stage")
     parser.add_argument("--threads", type=int, default=0, help="0: torch's own choice")
@@ -137,6 +137,10 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if options.threads:
         torch.set_num_threads(options.threads)
+    device = options.device or ("cuda" if options.budget == "gpu" else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.stderr.write("There is no CUDA GPU here. Train with --budget cpu, or name another --device.\n")
+        return 2
     budget = BUDGETS[options.budget]
     if options.steps:
         if options.stage in ("all", "render", "latents", "assemble"):
@@ -147,14 +151,16 @@ def main(arguments: list[str] | None = None) -> int:
     shop = Workshop(
         folder=options.work,
         budget=budget,
-        device=torch.device(options.device),
+        device=torch.device(device),
         precision=getattr(torch, options.precision),
         workers=os.cpu_count() or 1,
         start=options.start,
     )
+    # The networks that are continued were trained with the text encoders they have; the judge must stay the same judge.
+    every = [stage for stage in STAGES if options.start is None or stage not in ("text", "judge")]
     trainer = Trainer(shop, options.assets, options.packs)
     try:
-        for stage in STAGES if options.stage == "all" else (options.stage,):
+        for stage in every if options.stage == "all" else (options.stage,):
             log.info("stage %s", stage)
             trainer.run(stage)
     except UserError as error:

@@ -46,6 +46,20 @@ def changed_notice(session: Session, actions: Mapping[str, Action], styles: Mapp
     )
 
 
+def other_action(prompt: str, chosen: str | None, actions: Mapping[str, Action]) -> str:
+    """What to do when the words name another action than the chosen one; empty when they do not."""
+    said = prompt.lower()
+    if chosen not in actions or any(keyword in said for keyword in actions[chosen].keywords):
+        return ""
+    for action in actions.values():
+        if any(keyword in said for keyword in action.keywords):
+            return (
+                f"Your words speak of “{action.title}”, but what happens is “{actions[chosen].title}”. "
+                "Choose the other above, or go on as it is."
+            )
+    return ""
+
+
 def reading_hint(reading: Reading) -> str:
     """Which words were ignored, and which were not; nothing when all were understood."""
     if not reading.ignored:

@@ -9,7 +9,7 @@ from huvidpo_core.engine import Engine
 from huvidpo_core.errors import UserError
 from huvidpo_core.media import read_image
 from huvidpo_core.ui import words
-from huvidpo_core.ui.notes import changed_notice, is_changed, origin_note, reading_hint
+from huvidpo_core.ui.notes import changed_notice, is_changed, origin_note, other_action, reading_hint
 from huvidpo_core.ui.picture import EditorValue, painted
 from huvidpo_core.ui.session import Session, Sessions, Wording
 from huvidpo_core.ui.work import editor_value, told
@@ -39,9 +39,11 @@ class Remarks:
             return [note, gr.skip()]
         if self.blocked():
             return [note, words.message(NEED_MODELS)]
-        if session.outcome[0] or not changed:
+        if session.outcome[0]:
             return [note, words.message(*session.outcome)]
-        return [note, changed_notice(session, *known)]
+        if changed:
+            return [note, changed_notice(session, *known)]
+        return [note, words.message(other_action(wording.prompt or "", wording.action, self.engine.actions))]
 
     def heed(self, request: gr.Request, *wording: str | None) -> list[Any]:
         """The person did something, so the last word of earlier work has been read: the remarks without it."""

@@ -6,6 +6,7 @@ import sys
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from huvidpo_core.config import load_profile
 from huvidpo_core.generation.words import read, vocabulary
 from huvidpo_core.results import Reading
 
@@ -56,3 +57,9 @@ def test_no_torch_is_needed():
     """The words can be told before anything heavy is loaded."""
     code = "import sys, huvidpo_core.generation.words; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_a_word_said_over_and_over_is_named_once():
+    """ "horse horse horse" is one word to a reader."""
+    tokenizer = vocabulary(load_profile("miniature").first_frame.base)
+    assert read(tokenizer, "horse " * 40).understood == ("horse",)

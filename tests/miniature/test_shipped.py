@@ -56,7 +56,7 @@ def test_the_named_colour_is_drawn(engine, style):
     )
     redness = (red - blue)[..., 0] - (red - blue)[..., 2]
     assert redness.mean() > 2
-    assert (redness > 60).mean() > 5 * (redness < -60).mean()
+    assert (redness > 60).mean() > 3 * (redness < -60).mean()
 
 
 @pytest.mark.parametrize("action", ["horse_run", "rain"])

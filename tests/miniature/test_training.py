@@ -106,6 +106,24 @@ def test_the_whole_training_runs_and_its_result_is_a_profile(tmp_path, monkeypat
     assert media.read_video(clip.video).frames.shape == (3, 160, 256, 3)
 
 
+def test_a_gpu_budget_without_a_gpu_is_a_sentence(capsys):
+    """It is refused at once, instead of starting a training that would take weeks on the CPU."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert main(["all", "--budget", "gpu"]) == 2
+    assert "no CUDA GPU" in capsys.readouterr().err
+
+
+def test_continuing_leaves_words_and_judge_as_they_are(tmp_path, monkeypatch):
+    """`all --start` runs every stage but those whose outcome the others were trained or are measured with."""
+    from huvidpo_core.miniature import train
+
+    run = []
+    monkeypatch.setattr(train.Trainer, "run", lambda self, stage: run.append(stage))
+    assert main(["all", "--work", str(tmp_path), "--start", str(tmp_path)]) == 0
+    assert run == [stage for stage in train.STAGES if stage not in ("text", "judge")]
+
+
 def test_a_stage_before_its_time_is_a_sentence(tmp_path, capsys):
     """Without the stages before it, a stage ends with status 2 and says what to do."""
     assert main(["latents", "--work", str(tmp_path)]) == 2

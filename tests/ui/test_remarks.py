@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from huvidpo_core.config import load_actions
 from huvidpo_core.results import Reading
 from huvidpo_core.ui import notes
 from huvidpo_core.ui.picture import painted
@@ -124,3 +125,17 @@ def test_a_reloaded_page_inherits_its_tabs_picture(engine, drawn):
     for number in range(70):
         sessions.arrive(f"page {number}", f"tab {number}")
     assert sessions.arrive("too late", "tab").picture is None
+
+
+def test_words_that_name_another_action_are_noticed():
+    """A firework with Waterfall chosen is remarked on; the chosen action's own words, or none at all, are not."""
+    actions = load_actions()
+    hint = notes.other_action("a green FIREWORK over the city", "waterfall", actions)
+    assert "Firework" in hint and "Waterfall" in hint
+    for prompt, chosen in (
+        ("rain falls on a red umbrella", "rain"),
+        ("a green firework", "firework"),
+        ("red", "rain"),
+        ("", None),
+    ):
+        assert notes.other_action(prompt, chosen, actions) == "", prompt

@@ -92,6 +92,7 @@
       if (this.busy || !this.showing) return;
       if (choice !== 'skip' && !this.player.seen) return this.say(NOT_YET);
       this.busy = true;
+      this.follow(); // the buttons close at once: a second press would be for a pair not yet shown
       const ballot = {
         ...this.values(), showing: this.showing.id, choice, marks: this.timeline.runs(), scores: this.scores(),
         seconds: (performance.now() - this.shownAt) / 1000,
@@ -112,10 +113,15 @@
     }
 
     async undo() {
-      if (this.busy) return;
+      if (this.undoing) return;
+      this.undoing = true;
+      while (this.busy) await new Promise((done) => setTimeout(done, 50)); // the vote may still be on its way
+      this.undoing = false;
       this.busy = true;
+      this.follow();
       const answer = await this.server.undo_vote(this.values());
       this.busy = false;
+      this.follow();
       if (!answer || answer.error) return this.say(answer?.error ?? 'The server does not answer.');
       if (!answer.showing) return this.say('There is no vote of yours to take back.');
       if (this.showing) this.keep();
@@ -145,6 +151,7 @@
 
     wait(text) {
       this.showing = null;
+      this.busy = false; // the last vote can be taken back also where no pair is left
       this.player.pause();
       this.find('.hv-waits p').textContent = text;
       this.state('waiting');
