@@ -121,7 +121,7 @@ def scene_part(engine: Engine) -> Scene:
     first = next(iter(engine.actions))
     with gr.Group(elem_classes="hv-card-group"):
         prompt = gr.Textbox(
-            label="Describe the scene", placeholder="a white horse runs in the desert", lines=2, max_lines=5,
+            label="Describe the scene", placeholder="a blue waterfall in the mountains", lines=2, max_lines=5,
             elem_id="prompt",
         )  # fmt: skip
         reading = gr.HTML("", elem_id="reading")
