@@ -5,9 +5,8 @@ missing after a kill is rendered again to the same bytes. Training prompts use e
 """
 
 import json
-import logging
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +17,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from huvidpo_core.config import compose_prompt, load_styles
+from huvidpo_core.miniature.loop import Countdown
 from huvidpo_core.miniature.world import Scene, caption, render
-
-log = logging.getLogger(__name__)
 
 SHARD = 64  # scenes
 WIDTH, HEIGHT, FRAMES = 256, 160, 16
@@ -47,6 +45,14 @@ class Pool:
         source = [self.seed, *self.name.encode()]
         return [Scene.sample(np.random.default_rng([*source, index]), **dict(self.fixed)) for index in indices]
 
+    def frames_in(self, shard: int) -> int:
+        """How many frames a shard holds."""
+        return (min(self.count, (shard + 1) * SHARD) - shard * SHARD) * self.frames
+
+    def file(self, folder: Path, shard: int) -> Path:
+        """Where a shard is kept in a folder of pixels or of latents."""
+        return folder / f"{self.name}-{shard:04d}.npy"
+
     def all_scenes(self) -> list[Scene]:
         """The scenes of all shards, in order."""
         return [scene for shard in self.shards() for scene in self.scenes(shard)]
@@ -57,12 +63,14 @@ def training_caption(scene: Scene, rng: np.random.Generator, styles: dict) -> st
     return compose_prompt(caption(scene, rng), None, styles[scene.style])
 
 
-def _render_shard(shard: int, pool: Pool, folder: Path) -> None:
-    target = folder / f"{pool.name}-{shard:04d}.npy"
-    scenes = pool.scenes(shard)
+def _render_shard(job: tuple[Pool, int], folder: Path) -> int:
+    """Render one shard; the number of its frames."""
+    pool, shard = job
+    target, scenes = pool.file(folder, shard), pool.scenes(shard)
     frames = np.stack([render(scene, frames=pool.frames, width=WIDTH, height=HEIGHT) for scene in scenes])
     target.with_suffix(".json").write_text(json.dumps([asdict(scene) for scene in scenes]))
     _save(target, frames)
+    return pool.frames_in(shard)
 
 
 def _save(target: Path, array: np.ndarray) -> None:
@@ -72,41 +80,55 @@ def _save(target: Path, array: np.ndarray) -> None:
     part.replace(target)
 
 
-def render_pool(pool: Pool, folder: Path, workers: int) -> None:
-    """Render what is missing of a pool into `folder`."""
+def render_pools(pools: Iterable[Pool], folder: Path, workers: int) -> None:
+    """Render what is missing of the pools into `folder`, logging how long it will take."""
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [shard for shard in pool.shards() if not (folder / f"{pool.name}-{shard:04d}.npy").exists()]
-    log.info("rendering %d of %d shards of %s", len(missing), len(pool.shards()), pool.name)
-    render_one = partial(_render_shard, pool=pool, folder=folder)
+    missing = _missing(pools, folder)
+    countdown = Countdown("render", sum(pool.frames_in(shard) for pool, shard in missing))
+    render_one = partial(_render_shard, folder=folder)
     if len(missing) <= 1:  # not worth starting processes for
-        for shard in missing:
-            render_one(shard)
+        for pool, shard in missing:
+            countdown.add(render_one((pool, shard)))
         return
     with multiprocessing.get_context("spawn").Pool(workers) as processes:
-        for done, _ in enumerate(processes.imap_unordered(render_one, missing), start=1):
-            if done % 10 == 0:
-                log.info("%s: %d of %d shards", pool.name, done, len(missing))
+        for frames in processes.imap_unordered(render_one, missing):
+            countdown.add(frames)
+
+
+def _missing(pools: Iterable[Pool], folder: Path) -> list[tuple[Pool, int]]:
+    """The shards that `folder` does not hold yet."""
+    every = [(pool, shard) for pool in pools for shard in pool.shards()]
+    return [(pool, shard) for pool, shard in every if not pool.file(folder, shard).exists()]
 
 
 def pixels(pool: Pool, folder: Path) -> list[np.ndarray]:
     """Memory-mapped shards, each uint8 (n, f, h, w, 3)."""
-    return [np.load(folder / f"{pool.name}-{shard:04d}.npy", mmap_mode="r") for shard in pool.shards()]
+    return [np.load(pool.file(folder, shard), mmap_mode="r") for shard in pool.shards()]
 
 
 @torch.no_grad()
-def encode_pool(
-    pool: Pool, vae: AutoencoderKL, folder: Path, latents: Path, *, device: torch.device, precision: torch.dtype
+def encode_pools(
+    pools: Iterable[Pool],
+    vae: AutoencoderKL,
+    folder: Path,
+    latents: Path,
+    *,
+    device: torch.device,
+    precision: torch.dtype,
 ) -> None:
-    """Encode every pixel shard that has no latents yet into `latents/NAME-0007.npy`, float16 (n, c, f, h/8, w/8)."""
+    """Encode every pixel shard that has no latents yet into `latents/NAME-0007.npy`, float16 (n, c, f, h/8, w/8).
+
+    Logs how long it will take.
+    """
     latents.mkdir(exist_ok=True)
-    for shard in pool.shards():
-        target = latents / f"{pool.name}-{shard:04d}.npy"
-        if target.exists():
-            continue
-        frames = np.load(folder / f"{pool.name}-{shard:04d}.npy", mmap_mode="r")
-        rows = [encode_frames(clip, vae, device, precision) for clip in frames]
-        _save(target, torch.stack(rows).transpose(1, 2).half().numpy())  # (n, c, f, h, w)
-        log.info("%s: latents %d of %d", pool.name, shard + 1, len(pool.shards()))
+    missing = _missing(pools, latents)
+    countdown = Countdown("latents", sum(pool.frames_in(shard) for pool, shard in missing))
+    for pool, shard in missing:
+        rows = []
+        for clip in np.load(pool.file(folder, shard), mmap_mode="r"):
+            rows.append(encode_frames(clip, vae, device, precision))
+            countdown.add(len(clip))
+        _save(pool.file(latents, shard), torch.stack(rows).transpose(1, 2).half().numpy())  # (n, c, f, h, w)
 
 
 @torch.no_grad()
@@ -129,7 +151,7 @@ class LatentPool:
         shards, self.scenes = [], []
         for pool in pools:
             for shard in pool.shards():
-                shards.append(torch.from_numpy(np.load(folder / f"{pool.name}-{shard:04d}.npy")))
+                shards.append(torch.from_numpy(np.load(pool.file(folder, shard))))
                 self.scenes += pool.scenes(shard)
         self.latents = torch.cat(shards)  # (n, c, f, h, w) float16
         self.styles = load_styles()

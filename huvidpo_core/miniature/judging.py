@@ -96,15 +96,15 @@ def train_judge(shop: Workshop, tokenizer: text.PreTrainedTokenizerFast, batch: 
     return train("judge", model, loss_at, shop.budget.judge, shop.folder, precision=shop.precision)
 
 
-def own_accuracy(judge: Judge, scenes: Iterable[Scene]) -> dict[str, float]:
-    """The judge's share of right answers, 0 to 1, on rendered clips of `scenes`, by attribute and for "motion"."""
-    right: dict[str, list[bool]] = {name: [] for name in (*judge.labels, "motion")}
+def own_answers(judge: Judge, scenes: Iterable[Scene]) -> dict[str, list[tuple[str, str]]]:
+    """What the judge says of renders of `scenes`, and what is true, by attribute; "motion": the action, from motion."""
+    answers: dict[str, list[tuple[str, str]]] = {name: [] for name in (*judge.labels, "motion")}
     for scene in scenes:
         frames = render(scene, frames=data.FRAMES, width=data.WIDTH, height=data.HEIGHT)
         for name, word in judge.recognise(frames).items():
-            right[name].append(word == getattr(scene, name))
-        right["motion"].append(judge.recognise_motion(frames) == scene.action)
-    return {name: float(np.mean(answers)) for name, answers in right.items()}
+            answers[name].append((word, getattr(scene, name)))
+        answers["motion"].append((judge.recognise_motion(frames), scene.action))
+    return answers
 
 
 def _numbers(scenes: list[Scene], name: str) -> Tensor:

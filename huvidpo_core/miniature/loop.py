@@ -119,3 +119,20 @@ def train(
     for key, value in parameters.items():
         value.data.copy_(average[key])
     return model.eval()
+
+
+class Countdown:
+    """For stages that are no training: logs how much is done and how long the rest takes, as `train` does."""
+
+    def __init__(self, stage: str, total: int) -> None:
+        self._stage, self._total, self._done = stage, total, 0
+        self._began = self._reported = time.monotonic()
+
+    def add(self, count: int) -> None:
+        """So many more of the total are done; logged twice a minute and at the end."""
+        self._done += count
+        now = time.monotonic()
+        if now - self._reported > REPORT_SECONDS or self._done == self._total:
+            left = (now - self._began) / self._done * (self._total - self._done) / 60
+            log.info("%s: %d of %d frames, %.0f min left", self._stage, self._done, self._total, left)
+            self._reported = now

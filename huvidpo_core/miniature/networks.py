@@ -13,7 +13,7 @@ from huvidpo_core.models.vae import PatchAutoencoderKL
 
 CHANNELS = (64, 96)
 HEADS = (2, 3)
-SHARED_NOISE = 0.7
+SHARED_NOISE = 0.85
 """Share of frame 0's noise in the other frames' (`latents.correlate`); the paper's is 0.2. A small network's errors
 follow the noise it is given: where frames share more of it they share more of the errors, which then do not flicker."""
 NOISE = {

@@ -44,18 +44,16 @@ class Trainer:
         getattr(self, f"stage_{stage.replace('-', '_')}")()
 
     def stage_render(self) -> None:
-        for pool in [*self._pools(), *judging.pools(self.shop)]:
-            data.render_pool(pool, self.shop.folder, self.shop.workers)
+        data.render_pools([*self._pools(), *judging.pools(self.shop)], self.shop.folder, self.shop.workers)
 
     def stage_vae(self) -> None:
         stages.train_vae(self.shop).half().save_pretrained(self.shop.folder / "vae")
 
     def stage_latents(self) -> None:
-        vae = self._vae()
-        for pool in self._pools():
-            data.encode_pool(
-                pool, vae, self.shop.folder, self.shop.latents, device=self.shop.device, precision=self.shop.precision
-            )
+        shop = self.shop
+        data.encode_pools(
+            self._pools(), self._vae(), shop.folder, shop.latents, device=shop.device, precision=shop.precision
+        )
 
     def stage_text(self) -> None:
         encoders, tokenizer = stages.train_text(self.shop)

@@ -70,8 +70,8 @@ def main() -> None:
     table, sheet = [], []
     for number, action in enumerate(HELD_OUT_ACTIONS):
         pool = shop.lessons(action)
-        data.render_pool(pool, shop.folder, 1)
-        data.encode_pool(pool, animator.vae, shop.folder, shop.latents, device=shop.device, precision=shop.precision)
+        data.render_pools([pool], shop.folder, 1)
+        data.encode_pools([pool], animator.vae, shop.folder, shop.latents, device=shop.device, precision=shop.precision)
         scenes = [Scene.sample(np.random.default_rng([SEED, number, i]), action=action) for i in range(options.unseen)]
         true = [render(scene) for scene in scenes]
         prompts = [data.training_caption(scene, np.random.default_rng(0), styles) for scene in scenes]

@@ -8,7 +8,7 @@ import torch
 
 from huvidpo_core.config import load_profile, resolve
 from huvidpo_core.evaluation.judge import Judge
-from huvidpo_core.miniature.judging import own_accuracy
+from huvidpo_core.miniature.judging import own_answers
 from huvidpo_core.miniature.world import ACTIONS, HELD_OUT_ACTIONS, Scene, caption, render
 
 SEED = 901  # odd: training uses even ones
@@ -25,7 +25,8 @@ def test_it_names_what_unseen_renders_show(judge):
         Scene.sample(np.random.default_rng([SEED, index]), action=ACTIONS[index % 8], style=style)
         for index, style in enumerate(["realistic", "cartoon", "claymation", "pixel_art"] * 16)
     ]
-    accuracy = own_accuracy(judge, scenes)
+    answers = own_answers(judge, scenes)
+    accuracy = {name: np.mean([said == true for said, true in pairs]) for name, pairs in answers.items()}
     assert set(accuracy) == {"action", "style", "color", "place", "time", "motion"}
     assert min(accuracy.values()) >= 0.98, accuracy
 

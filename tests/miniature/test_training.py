@@ -1,6 +1,7 @@
 """The miniature's training: resumable to the bit, deterministic data, runnable from nothing to a profile."""
 
 import dataclasses
+import logging
 import threading
 
 import numpy as np
@@ -11,9 +12,10 @@ from torch import nn
 from huvidpo_core import media
 from huvidpo_core.config import load_profile
 from huvidpo_core.engine import Engine
-from huvidpo_core.miniature import loop, text
+from huvidpo_core.miniature import data, loop, networks, text
 from huvidpo_core.miniature.data import Pool
 from huvidpo_core.miniature.train import main
+from huvidpo_core.miniature.world import ACTIONS
 from huvidpo_core.recipe import Recipe
 
 
@@ -58,6 +60,37 @@ def test_scenes_are_the_same_whenever_they_are_drawn():
     assert {scene.action for scene in Pool("x", 64, 1, fixed=(("action", "rain"),)).scenes(0)} == {"rain"}
 
 
+def test_stages_that_are_no_training_say_how_long_they_still_take(monkeypatch, caplog):
+    """After 30 of 120 frames in 60 seconds the other 90 take 3 minutes; nothing is said within half a minute."""
+    now = 1000.0
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now)
+    caplog.set_level(logging.INFO)
+    countdown = loop.Countdown("render", 120)
+    for seconds, frames in ((20, 10), (60, 20), (70, 10), (90, 80)):
+        now = 1000.0 + seconds
+        countdown.add(frames)
+    assert caplog.messages == ["render: 30 of 120 frames, 3 min left", "render: 120 of 120 frames, 0 min left"]
+
+
+def test_what_is_there_is_neither_rendered_nor_encoded_again(tmp_path, caplog):
+    """Of two shards one is missing: it alone is made, to the same bytes, and is all that the countdown speaks of."""
+    caplog.set_level(logging.INFO)
+    pools = [Pool("a", 2, 1), Pool("b", 3, 1)]
+    data.render_pools(pools, tmp_path, 1)
+    (tmp_path / "b-0000.npy").rename(tmp_path / "b")
+    data.render_pools(pools, tmp_path, 1)
+    assert caplog.messages == ["render: 5 of 5 frames, 0 min left", "render: 3 of 3 frames, 0 min left"]
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "b-0000.npy").read_bytes()
+    vae = networks.vae().eval()
+    latents = tmp_path / "latents"
+    options = {"device": torch.device("cpu"), "precision": torch.float32}
+    data.encode_pools(pools, vae, tmp_path, latents, **options)
+    (latents / "a-0000.npy").write_bytes(b"kept")
+    data.encode_pools(pools, vae, tmp_path, latents, **options)
+    assert (latents / "a-0000.npy").read_bytes() == b"kept"
+    assert np.load(latents / "b-0000.npy").shape == (3, 4, 1, 20, 32)
+
+
 @pytest.fixture(scope="module")
 def tokenizer():
     return text.build_tokenizer()
@@ -89,12 +122,19 @@ def test_the_whole_training_runs_and_its_result_is_a_profile(tmp_path, monkeypat
     folders = ["--assets", str(tmp_path / "assets"), "--packs", str(tmp_path / "packs" / "miniature")]
     options = ["--budget", "test", "--work", str(tmp_path / "work"), *folders, "--precision", "float32"]
     assert main(["all", *options]) == 0
+    packs = {path.name for path in (tmp_path / "packs/miniature").iterdir()}
+    assert packs == set(ACTIONS) and (tmp_path / "assets/curves.png").exists()
+    assert all((tmp_path / "assets" / folder / "config.json").exists() for folder in ("first_frame_dpo/unet", "judge"))
     profile = load_profile("miniature")
     vae = str(tmp_path / "assets/video/vae")
     profile = dataclasses.replace(
         profile,
         first_frame=dataclasses.replace(
-            profile.first_frame, base=str(tmp_path / "assets/first_frame"), unet=None, vae=vae, steps=1
+            profile.first_frame,
+            base=str(tmp_path / "assets/first_frame"),
+            unet=str(tmp_path / "assets/first_frame_dpo"),
+            vae=vae,
+            steps=1,
         ),
         video=dataclasses.replace(profile.video, base=str(tmp_path / "assets/video"), steps=1, frames=3),
     )

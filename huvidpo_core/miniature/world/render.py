@@ -59,13 +59,26 @@ def _paint_smooth(scene: Scene, t: int, width: int, height: int) -> np.ndarray:
     canvas = Canvas(image, 2, shaded=style.relief > 0, wobble=style.wobble, phase=0.3 * beat)
     _paint_subject(canvas, scene, t)
     _draw(canvas, scene, style.ink)
-    frame = np.asarray(image.reduce(2), np.float32)
-    if style.relief:
-        frame = shade(frame, canvas.relief, style, scene.style, beat)
+    picture = image.reduce(2)
+    if not style.relief:
+        return np.asarray(picture)
+    frame = shade(_planes(picture), canvas.relief, style, scene.style, beat)
     if scene.style == "realistic":
         vignette, grain = lens(height, width)
-        frame = frame * vignette + grain
-    return np.clip(frame + 0.5, 0, 255).astype(np.uint8)
+        frame *= vignette
+        frame += grain
+    return _pixels(frame)
+
+
+def _planes(picture: Image.Image) -> np.ndarray:
+    """float32 (3, h, w)."""
+    return np.asarray(picture).transpose(2, 0, 1).astype(np.float32, order="C")
+
+
+def _pixels(planes: np.ndarray) -> np.ndarray:
+    """Rounded to uint8 (h, w, 3); changes `planes`."""
+    planes += 0.5
+    return np.clip(planes, 0, 255, out=planes).astype(np.uint8).transpose(1, 2, 0)
 
 
 def _paint_cells(scene: Scene, t: int, width: int, height: int) -> np.ndarray:
@@ -120,8 +133,7 @@ def _background(place: str, time: str, style_name: str, mirror: bool, width: int
         picture = picture.filter(ImageFilter.GaussianBlur(0.014 * height))
     if style.relief:
         relief = Image.eval(canvas.relief, lambda v: v or 200)  # the sky is clay too
-        shaded = shade(np.asarray(picture, np.float32), relief, style, style_name, 0)
-        picture = Image.fromarray(np.clip(shaded + 0.5, 0, 255).astype(np.uint8))
+        picture = Image.fromarray(_pixels(shade(_planes(picture), relief, style, style_name, 0)))
     if mirror:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return picture.resize((width * 2, height * 2), Image.Resampling.NEAREST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -32,28 +33,51 @@ STYLE = {
     "pixel_art": Style(cells=40),
 }
 INK = (38, 28, 52)
+Box = tuple[int, int, int, int]  # left, top, right, low
 
 
 def shade(frame: np.ndarray, relief: Image.Image, style: Style, name: str, beat: int) -> np.ndarray:
-    """Light what the relief shows from the upper left; frame float32 (h, w, 3) in 0..255, returned changed.
+    """Light what the relief shows from the upper left; frame float32 (3, h, w) in 0..255, changed in place.
 
-    `relief` is 0 where nothing was painted. `beat` (0 or 1) picks the clay's lumps.
+    Channels come first: numpy is slow where it must stretch over a last axis of three. `relief` is 0 where nothing was
+    painted: the frame stays as it is there, and only the box around the rest is worked on. `beat` (0 or 1) picks the
+    clay's lumps.
     """
-    height = relief.height
-    soft = np.asarray(relief.filter(ImageFilter.GaussianBlur(style.puff * height)), np.float32) / 255
+    width, height = relief.size
+    painted = relief.getbbox()
+    if painted is None:
+        return frame
+    # Each blur gets a box at whose edges it has come to nothing, and so sees what it would see of the whole picture.
+    soft, (left, top, _, _) = _blurred(relief, painted, style.puff)
     slope = np.zeros_like(soft)
     slope[1:-1, 1:-1] = (soft[2:, 1:-1] - soft[:-2, 1:-1]) * 0.75 + (soft[1:-1, 2:] - soft[1:-1, :-2]) * 0.65
+    inside, box = _blurred(relief, painted, 0.004)
+    rows, columns = slice(box[1], box[3]), slice(box[0], box[2])
     # Slopes are per pixel: multiply by the puff's width to make them free of the picture's size.
-    lit = slope * (style.relief * style.puff * height * 0.5)
-    inside = np.asarray(relief.filter(ImageFilter.GaussianBlur(0.004 * height)), np.float32) / 255
-    lit = np.clip(lit, -0.55, 0.5) * np.minimum(inside * 1.3, 1)
+    lit = slope[box[1] - top : box[3] - top, box[0] - left : box[2] - left]
+    lit *= style.relief * style.puff * height * 0.5
+    np.clip(lit, -0.55, 0.5, out=lit)
+    lit *= np.minimum(inside * 1.3, 1)
     if name == "claymation":
-        lit = lit + thumbs(height, relief.width, beat) * inside
+        lit += thumbs(height, width, beat)[rows, columns] * inside
     else:
         # Light falls from above: the upper half is paler, the lower half darker.
-        lit = lit + np.linspace(0.2, -0.24, height, dtype=np.float32)[:, None] * inside
-    shaded = frame * (1 + np.minimum(lit, 0))[..., None]
-    return shaded + (255 - shaded) * (np.maximum(lit, 0) * 0.8)[..., None]
+        lit += np.linspace(0.2, -0.24, height, dtype=np.float32)[rows, None] * inside
+    dimmed, lightened = 1 + np.minimum(lit, 0), np.maximum(lit, 0) * 0.8
+    for plane in frame[:, rows, columns]:  # one by one, which fits a processor's cache
+        plane *= dimmed
+        plane += (255 - plane) * lightened
+    return frame
+
+
+def _blurred(relief: Image.Image, painted: Box, sigma: float) -> tuple[np.ndarray, Box]:
+    """The relief blurred by `sigma` picture heights, float32 0..1, in the box around `painted` that it reaches."""
+    width, height = relief.size
+    reach = math.ceil(3 * (sigma * height + 1)) + 1  # three box blurs, each at most that wide
+    left, top, right, low = painted
+    box = max(0, left - reach), max(0, top - reach), min(width, right + reach), min(height, low + reach)
+    soft = relief.crop(box).filter(ImageFilter.GaussianBlur(sigma * height))
+    return np.asarray(soft, np.float32) / 255, box
 
 
 @lru_cache(maxsize=16)
@@ -78,11 +102,11 @@ def thumbs(height: int, width: int, beat: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def lens(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """The realistic camera: vignette float32 (height, width, 1) to multiply, and a still grain of sigma 1.5 to add."""
+    """The realistic camera: vignette to multiply and a still grain of sigma 1.5 to add, float32 (height, width)."""
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     vignette = 1.04 - 0.3 * np.clip((x**2 + y**2) - 0.45, 0, None)
-    grain = np.random.default_rng(7).normal(0, 1.5, (height, width, 1))
-    return vignette[..., None], grain.astype(np.float32)
+    grain = np.random.default_rng(7).normal(0, 1.5, (height, width))
+    return vignette, grain.astype(np.float32)
 
 
 def snap(picture: Image.Image, palette: np.ndarray) -> np.ndarray:
