@@ -68,6 +68,7 @@ class VideoConfig:
     key_frames: KeyFrames = "first+previous"  # of the base; an action pack may bring its own
     attention: Attention = "auto"
     shared_noise: float = 0.2
+    training_noise: float = 0.0  # the same in training; the published code draws every frame's noise alone there
     negative_prompt: str = ""
 
 
@@ -96,12 +97,16 @@ class Style:
 
 @dataclass(frozen=True)
 class Action:
-    """A motion that packs teach. `phrase` joins the prompt when none of `keywords` occurs in it."""
+    """A motion that packs teach. `phrase` joins the prompt when none of `keywords` occurs in it.
+
+    `examples` are shown to people; `scenes` are kept back for blind rounds, so that few have been trained on.
+    """
 
     title: str
     phrase: str
     keywords: tuple[str, ...]
     examples: tuple[str, ...]
+    scenes: tuple[str, ...] = ()
 
 
 def profile_names(folder: Path = ASSETS / "profiles") -> list[str]:
@@ -176,7 +181,7 @@ def build(cls: type[T], table: Mapping[str, Any], where: str) -> T:
     if unknown := sorted(set(table) - set(fields)):
         raise UserError(f"{where}: unknown key '{unknown[0]}'. Known keys: {', '.join(fields)}.")
     for name, field in fields.items():
-        if name not in table and field.default is dataclasses.MISSING:
+        if name not in table and field.default is field.default_factory is dataclasses.MISSING:
             raise UserError(f"{where}: the key '{name}' is missing.")
     return cls(**{name: _convert(hints[name], value, f"{where}: {name}") for name, value in table.items()})
 

@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from huvidpo_core.gallery import Gallery
 from huvidpo_core.models.menu import PackMenu
 from huvidpo_core.progress import Progress, Stopwatch, generate
 from huvidpo_core.recipe import Recipe, check_steps
-from huvidpo_core.results import Clip, Picture
+from huvidpo_core.results import Clip, Film, Picture
 from huvidpo_core.workbench import Workbench
 
 
@@ -82,16 +83,31 @@ class Studio:
         yield from self._paint(recipe, stop, False, lambda models, text, style, on_step: models.painter.repaint(
             image, mask, text, style.negative_prompt, recipe.seed, on_step))  # fmt: skip
 
-    def animate(
-        self, recipe: Recipe, image: np.ndarray, stop: threading.Event, *, patient: bool = False
-    ) -> Iterator[Progress | Clip]:
+    def animate(self, recipe: Recipe, image: np.ndarray, stop: threading.Event) -> Iterator[Progress | Clip]:
         """Animate a picture uint8 (h, w, 3), refitted if needed; the last item is the Clip, saved and in the gallery.
+
+        Raises:
+            UserError: the recipe or a file it names is at fault.
+            Stopped: `stop` was set; nothing is kept.
+        """
+        with closing(self.film(recipe, image, stop)) as items:
+            for item in items:
+                yield self.keep(item) if isinstance(item, Film) else item
+
+    def keep(self, film: Film) -> Clip:
+        """Save what `film` made and put it into the gallery: all or nothing. Raises UserError."""
+        return self._clips.keep(film.recipe, film.image, film.frames, self.profile.video.fps, film.seconds)
+
+    def film(
+        self, recipe: Recipe, image: np.ndarray, stop: threading.Event, *, patient: bool = False
+    ) -> Iterator[Progress | Film]:
+        """As `animate`, but the last item is a Film, which is not saved.
 
         A recipe with a `reference` begins from that clip's frames instead of pure noise, and is as long as they are.
 
         Raises:
             UserError: the recipe or a file it names is at fault.
-            Stopped: `stop` was set; nothing is kept.
+            Stopped: `stop` was set.
         """
         recipe = self.complete(recipe)
         image = self.fit(image)
@@ -105,7 +121,7 @@ class Studio:
         text = compose_prompt(recipe.prompt, self._actions[recipe.action], style)
         with self._bench.reserved(stop, patient=patient):
             models = yield from self._bench.ready(stop)
-            models.use_pack(self._packs, recipe.pack, recipe.strength)
+            pack = models.use_pack(self._packs, recipe.pack, recipe.strength)
             watch: Stopwatch | None = None
             for step, preview in models.animator.steps(
                 image,
@@ -118,6 +134,7 @@ class Studio:
                 frames=recipe.frames,
                 reference=reference,
                 eta=recipe.eta,
+                shared_noise=pack.shared_noise if pack and recipe.strength else None,
             ):
                 watch = watch or Stopwatch("animating", step.total)
                 yield watch.at(step.index + 1, preview)
@@ -125,7 +142,7 @@ class Studio:
                     raise Stopped
             yield Progress("decoding the clip", 0, 1)
             frames = models.animator.finish(step.latents)
-        yield self._clips.keep(recipe, image, frames, self.profile.video.fps, time.monotonic() - began)
+        yield Film(recipe, image, frames, time.monotonic() - began)
 
     def _frames_of(self, clip_id: str, most: int) -> np.ndarray:
         size = self.profile.video

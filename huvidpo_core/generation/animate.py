@@ -73,11 +73,12 @@ class Animator:
         frames: int,
         reference: np.ndarray | None = None,
         eta: float = 0.0,
+        shared_noise: float | None = None,
     ) -> Iterator[tuple[Step, np.ndarray]]:
         """Denoise a clip that begins with `image`, uint8 (h, w, 3) with sides divisible by the VAE's factor.
 
         With a `reference`, uint8 (frames, h, w, 3), the clip begins as that one, noised as far as `eta` says
-        (`generation.structural`), and so has its motion at large.
+        (`generation.structural`), and so has its motion at large. `shared_noise` is a pack's own; None: the profile's.
 
         Yields:
             Each step with a small preview of the clip it predicts, uint8 (f, h', w', 3).
@@ -97,7 +98,7 @@ class Animator:
             negative_text=self.embed(negative_prompt),
             guidance=guidance,
             steps=steps,
-            shared_noise=self.config.shared_noise,
+            shared_noise=self.config.shared_noise if shared_noise is None else shared_noise,
             guidance_until=self.config.guidance_until,
             start_from=None if reference is None else encode(self.vae, reference),
             start_at=None if reference is None else matching_timestep(scheduler, eta),

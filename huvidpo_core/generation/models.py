@@ -44,13 +44,15 @@ class Models:
         animator = Animator.load(profile.video, device=where, dtype=dtype)
         return cls(painter, animator, _projection(painter.vae), where)
 
-    def use_pack(self, folder: Path, pack: str | None, strength: float) -> None:
+    def use_pack(self, folder: Path, pack: str | None, strength: float) -> ActionPack | None:
         """Put an action pack, 'NAME' or 'NAME/PREFERENCE', into the video UNet; nothing for the bare base model."""
         if not pack:
             remove_pack(self.animator.unet)
-            return
+            return None
         name, _, preference = pack.partition("/")
-        apply_pack(self.animator.unet, ActionPack.load(folder / name), preference or None, strength)
+        chosen = ActionPack.load(folder / name)
+        apply_pack(self.animator.unet, chosen, preference or None, strength)
+        return chosen
 
     def picture_preview(self, latents: Tensor) -> np.ndarray:
         """A rough uint8 (h, w, 3) view of the painter's latents (b, c, h, w) while it works."""

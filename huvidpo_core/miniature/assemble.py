@@ -62,7 +62,8 @@ def save_pack(unet: VideoUNet, action: str, base_hash: str, steps: int, clips: i
         width=data.WIDTH,
         height=data.HEIGHT,
         licence="Apache-2.0",
-        training={"stage": 1, "steps": steps, "clips": clips, "source": "rendered by huvidpo_core.miniature.world"},
+        training={"stage": 1, "steps": steps, "clips": clips, "source": "rendered by huvidpo_core.miniature.world"}
+        | ({"shared_noise": networks.CALM[action]} if action in networks.CALM else {}),
     )
     motion = {name: parameter.detach().half() for name, parameter in motion_parameters(unet).items()}
     return pack.save(folder / action, motion, overwrite=True)

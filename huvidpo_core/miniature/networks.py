@@ -16,6 +16,8 @@ HEADS = (2, 3)
 SHARED_NOISE = 0.85
 """Share of frame 0's noise in the other frames' (`latents.correlate`); the paper's is 0.2. A small network's errors
 follow the noise it is given: where frames share more of it they share more of the errors, which then do not flicker."""
+CALM = {"smile": 0.97}
+"""The same, of actions in which little moves, when their clips are made: the less moves, the more flicker shows."""
 NOISE = {
     "beta_start": 0.00085,
     "beta_end": 0.012,

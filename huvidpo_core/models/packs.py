@@ -49,7 +49,7 @@ class ActionPack:
     width: int  # of the training clips, pixels
     height: int
     licence: str
-    training: dict = field(default_factory=dict)  # how it was trained: anything JSON can hold, and `key_frames`
+    training: dict = field(default_factory=dict)  # anything JSON can hold; `key_frames`, `shared_noise`
     folder: Path | None = field(default=None, compare=False)  # None: not saved yet; never in the JSON
 
     @classmethod
@@ -76,6 +76,9 @@ class ActionPack:
             raise UserError(
                 f"{path}: 'key_frames' is {pack.key_frames!r}. Choose one of: {', '.join(get_args(KeyFrames))}."
             )
+        noise = pack.shared_noise
+        if noise is not None and not (isinstance(noise, int | float) and 0 <= noise <= 1):
+            raise UserError(f"{path}: 'shared_noise' is {noise!r}, but must be a number from 0 to 1.")
         try:
             with safe_open(folder / MOTION, framework="np"):
                 pass
@@ -121,6 +124,11 @@ class ActionPack:
     def key_frames(self) -> KeyFrames | None:
         """Which frames self-attention must look at for this motion; None: those of the base below."""
         return self.training.get("key_frames")
+
+    @property
+    def shared_noise(self) -> float | None:
+        """How much of frame 0's noise the later frames start with, 0..1; None: as the profile says."""
+        return self.training.get("shared_noise")
 
     @property
     def preferences(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ def weights_digest() -> str:
     """A name for the miniature's present weights and settings, so that rows measured with others are never mixed in."""
     digest = hashlib.sha256((ASSETS / "profiles" / "miniature.toml").read_bytes())
     for folder in (ASSETS / "miniature", PACKS / "miniature"):
-        for file in sorted(folder.rglob("*.safetensors")):
+        for file in sorted([*folder.rglob("*.safetensors"), *folder.rglob("pack.json")]):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 

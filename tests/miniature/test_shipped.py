@@ -9,7 +9,9 @@ from safetensors import safe_open
 from huvidpo_core import media
 from huvidpo_core.config import ASSETS, PACKS, load_profile
 from huvidpo_core.engine import Engine
+from huvidpo_core.errors import Stopped
 from huvidpo_core.miniature.world import ACTIONS, Scene, render
+from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.recipe import Recipe
 from tests.miniature.test_world import color_name
 
@@ -122,3 +124,24 @@ def _mean_render(action: str, color: str, place: str) -> np.ndarray:
         for seed in range(8)
     ]
     return np.mean([render(scene, frames=1)[0].astype(float) for scene in scenes], axis=0)
+
+
+def test_a_packs_own_shared_noise_reaches_the_sampler(tmp_path, monkeypatch):
+    """The smile's pack asks for more of it than the profile has, so that a calm face flickers less; 0 strength: not."""
+    asked = []
+
+    def denoise(*args, shared_noise: float, **kwargs):
+        asked.append(shared_noise)
+        raise Stopped
+
+    monkeypatch.setattr("huvidpo_core.generation.animate.denoise", denoise)
+    profile = load_profile("miniature")
+    engine = Engine(profile, tmp_path)
+    picture = np.zeros((profile.video.height, profile.video.width, 3), np.uint8)
+    for action, strength in (("smile", 1.0), ("smile", 0.0), ("rain", 1.0)):
+        recipe = Recipe(prompt="a face", action=action, style="cartoon", strength=strength)
+        with pytest.raises(Stopped):
+            list(engine.animate(recipe, picture, threading.Event()))
+    own = ActionPack.load(PACKS / "miniature" / "smile").shared_noise
+    assert own > profile.video.shared_noise
+    assert asked == [own, profile.video.shared_noise, profile.video.shared_noise]

@@ -84,6 +84,7 @@ def test_a_copied_folder_is_a_pack_of_its_own(pack: ActionPack) -> None:
         (lambda record: record.update(width=0), "width"),
         (lambda record: record.update(folder="/"), r"pack\.json"),
         (lambda record: record["training"].update(key_frames="last"), "key_frames"),
+        (lambda record: record["training"].update(shared_noise=2), "shared_noise"),
     ],
 )
 def test_a_wrong_record_is_named(pack: ActionPack, change: object, named: str) -> None:
