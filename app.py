@@ -26,10 +26,10 @@ def main() -> None:
 
     try:
         app = build_app(engine := Engine(choose_profile(flags.profile), flags.data))
+        app.launch(server_name=flags.host, server_port=flags.port, prevent_thread_lock=True, **launch_options(engine))
+        engine.push_votes()
     except UserError as error:
         parser.exit(2, f"{error}\n")
-    try:
-        app.launch(server_name=flags.host, server_port=flags.port, prevent_thread_lock=True, **launch_options(engine))
     except (OSError, OverflowError):
         parser.exit(2, f"Port {flags.port} on {flags.host} cannot be opened; is it in use? Try another --port.\n")
     threading.Thread(target=engine.warm_up, daemon=True, name="warm-up").start()

@@ -23,7 +23,7 @@ from huvidpo_core.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
-LARGEST = 500_000_000  # bytes of one file
+LARGEST = media.MAX_FILE
 PARTNERS = 3  # earlier clips of the same prompt that a new one is paired with
 
 
@@ -61,7 +61,7 @@ class Porter:
                 log.info("%s is not taken: %s", source.path, error)
                 problems.append(str(error))
         if problems:
-            rest = f" The other {len(taken)} are in the gallery." if taken else ""
+            rest = {0: "", 1: " The other one is taken in."}.get(len(taken), f" The other {len(taken)} are taken in.")
             raise UserError(" ".join(problems) + rest)
         return taken
 
@@ -79,8 +79,8 @@ class Porter:
         """Store one clip and pair it; returns its id."""
         if (size := path.stat().st_size) > LARGEST:
             raise UserError(
-                f"{path.name} has {size / 1e6:,.0f} MB; at most {LARGEST / 1e6:,.0f} are taken. Cut out the part that "
-                f"counts: the first {self._video.frames / self._video.fps:.0f} seconds are used."
+                f"{path.name} has {size / 2**20:,.0f} MB; at most {LARGEST / 2**20:,.0f} are taken. Cut out the part "
+                f"that counts: the first {self._video.frames / self._video.fps:.0f} seconds are used."
             )
         frames, fps = self.frames_of(path)
         recipe = recipe.with_(frames=len(frames), first_frame=hashlib.sha256(frames[0].tobytes()).hexdigest())

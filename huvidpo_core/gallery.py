@@ -8,13 +8,11 @@ import numpy as np
 
 from huvidpo_core import media
 from huvidpo_core.errors import UserError
-from huvidpo_core.preferences.store import Store, StoredClip
+from huvidpo_core.preferences.store import BROUGHT, Store, StoredClip
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.results import Clip
 
 log = logging.getLogger(__name__)
-
-BROUGHT = "brought by a person"  # in place of a model's name
 
 
 class Gallery:
@@ -23,15 +21,15 @@ class Gallery:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def list(self) -> list[Clip]:
-        """All clips, newest first."""
+    def list(self, for_rating: bool = True) -> list[Clip]:
+        """All clips, newest first; those in pairs, and those that people brought, only if `for_rating`."""
         clips = []
-        for stored in self._store.list():
+        for stored in self._store.list(paired=for_rating):
             try:
                 clips.append(self._clip(stored))
             except UserError as error:  # a newer version's clip must not hide all others
                 log.warning("clip %s is left out of the gallery: %s", stored.id, error)
-        return clips
+        return [clip for clip in clips if for_rating or clip.recipe.origin != "brought"]
 
     def get(self, clip_id: str) -> Clip:
         """One clip by its id. Raises UserError if there is none."""

@@ -25,6 +25,7 @@ from huvidpo_core.files import whole_file, write_error
 logger = logging.getLogger(__name__)
 
 MIN_SIDE = 16  # px; below this a picture is a mistake
+MAX_FILE = 500 * 2**20  # bytes of a file that people bring; the page takes no larger one
 MAX_PIXELS = 80_000_000  # in one picture; about 240 MB once decoded
 MAX_CLIP_BYTES = 2**30  # of decoded frames held at once
 

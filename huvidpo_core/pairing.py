@@ -1,6 +1,8 @@
 """Pairs of clips for the raters, made one after another in the background while somebody rates.
 
-A pair is recorded when both of its clips are finished, never before: whatever ends the process, there is no half pair.
+A pair and its clips are saved when both are finished, never before: whatever ends the process, there is no half pair.
+Orders last as long as the process. They are not resumed by the next one: an order that brought the process down, by the
+memory it took, say, would bring it down again at every start.
 """
 
 import logging
@@ -20,7 +22,7 @@ from huvidpo_core.generation.structural import draw_eta
 from huvidpo_core.preferences.votes import Votes
 from huvidpo_core.progress import Progress
 from huvidpo_core.recipe import Recipe
-from huvidpo_core.results import Clip
+from huvidpo_core.results import Clip, Film
 from huvidpo_core.studio import Studio
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,9 @@ class Order:
     - "models": the first frame and the seed. One side takes the recipe's pack, the other the pack `rival`.
 
     `clip` is a clip of the gallery whose first frame is used; without one, the first frame is drawn.
+
+    `count` pairs are made and no more; with `keep`, as many again as it takes to have `READY` ready while somebody
+    rates the action, until another such order for it or a stop.
     """
 
     recipe: Recipe
@@ -47,16 +52,19 @@ class Order:
     count: int = 1
     clip: str = ""
     rival: str = ""
+    keep: bool = False
 
 
 class PairQueue(NamedTuple):
     """Pairs this rater may judge at once; what is being done for the next one, empty when nothing is; pairs that wait
-    to be made; why the last order ended early, empty when it did not."""
+    to be made; why the last order ended early, empty when it did not; how many are kept ready while somebody rates, 0
+    when none is made but what was ordered."""
 
     ready: int
     making: str
     ordered: int
     error: str
+    kept: int = 0
 
 
 class PairMaker:
@@ -73,7 +81,7 @@ class PairMaker:
         if order.source not in ("seeds", "structural", "models"):
             raise UserError(f"Pairs cannot be made from '{order.source}'. Choose one of: seeds, structural, models.")
         if order.source == "structural" and not order.clip:
-            raise UserError("Pairs that vary a motion need a clip to take it from. Choose one from the gallery.")
+            raise UserError("Pairs that vary a motion need a clip to take it from. Choose one.")
         if order.clip:
             self._clips.get(order.clip)
         if order.source == "models":
@@ -94,10 +102,12 @@ class PairMaker:
         else:
             picture = yield from _through(self._studio.draw(recipe, stop, patient=True))
             recipe, image = picture.recipe, picture.image
+        films: list[Film] = []
+        for side in _sides(order, recipe):
+            films.append((yield from _through(self._studio.film(side, image, stop, patient=True))))
         made: list[Clip] = []
         try:
-            for side in _sides(order, recipe):
-                made.append((yield from _through(self._studio.animate(side, image, stop, patient=True))))
+            made.extend(map(self._studio.keep, films))
             one, two = made
             self._votes.add_pair(one.id, two.id, source=order.source, prompt=recipe.prompt, action=recipe.action)
         except BaseException:
@@ -117,7 +127,7 @@ class Pairing:
         self._current: Order | None = None
         self._progress: Progress | None = None
         self._stop = threading.Event()  # of the pair being made
-        self._last: dict[str, Order] = {}  # by action, the newest last: what is made more of while somebody rates
+        self._kept: dict[str, Order] = {}  # by action, the newest last: what is made more of while somebody rates
         self._rater = ""
         self._error = ""
 
@@ -125,20 +135,20 @@ class Pairing:
         """Make these pairs, after those ordered before. Raises UserError for an order that cannot be carried out."""
         self._maker.check(order)
         with self._changed:
-            self._last.pop(order.recipe.action, None)
-            self._last[order.recipe.action] = order
+            if order.keep:
+                self._kept.pop(order.recipe.action, None)
+                self._kept[order.recipe.action] = order
             self._error = ""
             self._begin([order] * order.count)
 
     def keep_ready(self, rater: str, action: str | None = None) -> None:
-        """This rater is at work: where fewer than `READY` pairs wait for them, more of the last order are made.
-
-        Without an action, the last order counts whatever its action. Cheap: to be called whenever a pair is shown.
+        """This rater is at work: where fewer than `READY` pairs wait for them, more are made as the last order that is
+        to be kept up says; without an action, whatever its action. Cheap: to be called whenever a pair is shown.
         """
-        ready = self._votes.open_pairs(rater, action)
-        with self._changed:
+        with self._changed:  # also around the count: a pair finished meanwhile would be neither ready nor coming
+            ready = self._votes.open_pairs(rater, action)
             self._rater = rater
-            order = self._last.get(action) if action else next(reversed(self._last.values()), None)
+            order = self._kept.get(action) if action else next(reversed(self._kept.values()), None)
             if order:
                 coming = sum(action in (None, each.recipe.action) for each in [*self._waiting, self._current] if each)
                 self._begin([order] * (READY - ready - coming))
@@ -150,14 +160,14 @@ class Pairing:
             of_action = [order for order in self._waiting if action in (None, order.recipe.action)]
             making = self._current is not None and action in (None, self._current.recipe.action)
             words = _words(self._progress) if making else ""
-            error = self._error
-        return PairQueue(self._votes.open_pairs(rater or "nobody", action), words, len(of_action), error)
+            error, kept = self._error, READY if (action in self._kept if action else self._kept) else 0
+        return PairQueue(self._votes.open_pairs(rater or "nobody", action), words, len(of_action), error, kept)
 
     def stop(self) -> None:
         """Forget all orders and end the pair being made at its next step; what is finished stays."""
         with self._changed:
             self._waiting.clear()
-            self._last.clear()
+            self._kept.clear()
             self._stop.set()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -196,7 +206,7 @@ class Pairing:
                 if error:  # the rest of the order would fail alike
                     self._error = error
                     self._waiting = deque(each for each in self._waiting if each is not order)
-                    self._last = {action: each for action, each in self._last.items() if each is not order}
+                    self._kept = {action: each for action, each in self._kept.items() if each is not order}
                 order = self._take()
 
 

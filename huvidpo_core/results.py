@@ -16,6 +16,16 @@ class Picture:
     recipe: Recipe
 
 
+@dataclass(frozen=True, eq=False)
+class Film:
+    """What was animated, before it is a clip on disk."""
+
+    recipe: Recipe
+    image: np.ndarray  # uint8 (h, w, 3), the first frame it was animated from
+    frames: np.ndarray  # uint8 (f, h, w, 3)
+    seconds: float  # how long it took to make
+
+
 @dataclass(frozen=True)
 class Clip:
     """A finished clip on disk."""

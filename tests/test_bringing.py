@@ -99,6 +99,17 @@ def test_what_was_brought_is_kept_as_it_was(porter, clips, tmp_path):
     assert not original.exists()
 
 
+def test_what_is_for_rating_stays_out_of_the_gallery_of_what_was_made(porter, clips, store, tmp_path):
+    """Brought clips, paired or not yet, and every clip in a pair: left out, and to be had by id; the rest is there."""
+    path = media.write_mp4(tmp_path / "clip.mp4", moving_clip(), 8)
+    (brought,) = porter.bring([path], "a block moves", "rain")
+    own, one, two = (clips.keep(Recipe("p", "rain", "cartoon"), moving_clip()[0], moving_clip(), 8, 1.0) for _ in "abc")
+    store.votes.add_pair(one.id, two.id, source="seeds", prompt="p", action="rain")
+    assert [clip.id for clip in clips.list(for_rating=False)] == [own.id]
+    assert {clip.id for clip in clips.list()} == {brought, own.id, one.id, two.id}
+    assert clips.get(one.id) == one
+
+
 def test_clips_of_one_prompt_are_paired(porter, store, tmp_path):
     """Five of one prompt, brought in two goes, make 0 + 1 + 2 + 3 + 3 pairs; another prompt or action joins none."""
     paths = [media.write_mp4(tmp_path / f"{i}.mp4", moving_clip(6 + i), 8) for i in range(5)]
@@ -121,12 +132,12 @@ def test_a_clip_of_this_app_brings_its_prompt(porter, clips, tmp_path):
 
 
 def test_one_broken_file_does_not_cost_the_others(porter, clips, store, tmp_path):
-    """The sentence names what could not be read and why; the good ones are in the gallery, paired."""
+    """The sentence names what could not be read and why; the good ones are there, paired."""
     good = [media.write_mp4(tmp_path / f"good{i}.mp4", moving_clip(), 8) for i in range(2)]
     still = media.write_mp4(tmp_path / "still.mp4", moving_clip(1), 8)
     broken = tmp_path / "broken.gif"
     broken.write_bytes(media.write_gif(tmp_path / "whole.gif", moving_clip(), 8).read_bytes()[:900])
-    with pytest.raises(UserError, match=r"still\.mp4.*broken\.gif.*The other 2 are in the gallery") as error:
+    with pytest.raises(UserError, match=r"still\.mp4.*broken\.gif.*The other 2 are taken in") as error:
         porter.bring([good[0], still, broken, good[1]], "a block moves", "rain")
     assert "too few frames" in str(error.value)
     assert len(clips.list()) == 2 and store.votes.open_pairs("ann") == 1

@@ -1,5 +1,6 @@
 """How far raters agree, with each other and with themselves."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
@@ -57,6 +58,40 @@ def between_raters(answers: Iterable[Answer]) -> tuple[float | None, int]:
     labels = np.array([_LABELS[label(answer)] for answer in judged], int)
     shared = int((np.bincount(units) > 1).sum()) if len(units) else 0
     return krippendorff_alpha(units, labels), shared
+
+
+def by_frame(answers: Iterable[Answer]) -> tuple[float | None, int]:
+    """Alpha of the marks (one clip, the other, tie), frame by frame where two raters or more have marked it.
+
+    What a whole-clip answer fills in does not count: nobody looked at it frame by frame. Long segments count by their
+    frames. Also in how many pairs such frames are; skipped pairs and repeats are left out.
+    """
+    marked: dict[str, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        if answer.ballot.marks and answer.ballot.choice != "skip" and answer.repeat_of is None:
+            marked[answer.pair].append(answer)
+    units, labels, start, pairs = [], [], 0, 0
+    for group in marked.values():
+        if len(group) < 2:
+            continue
+        said = np.stack([_frame_labels(answer) for answer in group])  # (raters, f)
+        shared = (said >= 0) & ((said >= 0).sum(axis=0) > 1)
+        units.append(start + np.nonzero(shared)[1])
+        labels.append(said[shared])
+        start += said.shape[1]
+        pairs += bool(shared.any())
+    if not pairs:
+        return None, 0
+    return krippendorff_alpha(np.concatenate(units), np.concatenate(labels)), pairs
+
+
+def _frame_labels(answer: Answer) -> np.ndarray:
+    """int (f,): what was marked, with sides turned into clips; -1 where nothing was."""
+    frames = np.full(answer.frames, -1)
+    swapped = answer.left > answer.right
+    for mark in answer.ballot.marks:
+        frames[mark.start : mark.end] = {"tie": 2, "left": int(swapped), "right": int(not swapped)}[mark.side]
+    return frames
 
 
 def with_themselves(answers: Iterable[Answer]) -> tuple[int, int]:

@@ -9,7 +9,9 @@ every vote finite, and makes the mean strength of all that hang together through
 Intervals: votes by one rater and votes on one clip are not independent. The variance is taken from three bootstraps,
 V(clips) + V(raters) - V(votes of one rater on one set of clips), each refitting the model on resampled clusters
 (Cameron, Gelbach and Miller 2011, "Robust inference with multiway clustering"), and the interval is the estimate
-+- 1.96 of its root.
++- 1.96 of its root. Votes that all say the same leave a bootstrap nothing to vary, and 20 of 20 is not certainty: with
+few items the interval is made to hold the one for independent votes after two more for either side (Agresti and Coull
+1998, "Approximate is better than exact").
 """
 
 from collections.abc import Callable, Sequence
@@ -29,13 +31,14 @@ NORMAL_95 = 1.959964
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """`strength` (m,), natural log-odds; `left` and `tie`: delta and log nu; and the 95 % half-width of each."""
+    """`strength` (m,), natural log-odds; `left` and `tie`: delta and log nu; `low` and `high` (m + 2,): the ends of the
+    95 % intervals of all, in this order."""
 
     strength: np.ndarray
     left: float
     tie: float
-    strength_margin: np.ndarray
-    left_margin: float
+    low: np.ndarray
+    high: np.ndarray
 
 
 def fit(
@@ -57,12 +60,14 @@ def fit(
     counts = np.asarray(table.sum(axis=0)).reshape(1, -1)
     if items <= FEW:
         estimate = _newton(design.toarray(), counts, np.zeros((1, items + 2)))
+        low, high = _cautious(design.toarray(), counts, estimate)
 
         def refit(resampled: np.ndarray) -> np.ndarray:
             return _newton(design.toarray(), resampled, np.repeat(estimate, len(resampled), axis=0))
 
     else:
         estimate, solve = _newton_sparse(design, counts)
+        low, high = estimate[0], estimate[0]
 
         def refit(resampled: np.ndarray) -> np.ndarray:
             start = np.repeat(estimate, len(resampled), axis=0)
@@ -70,7 +75,8 @@ def fit(
             return start + solve(slope)
 
     margin = NORMAL_95 * clustered_deviation(table, clusters, refit, seed)
-    return Fit(estimate[0, :items], estimate[0, -2], estimate[0, -1], margin[:items], margin[-2])
+    low, high = np.minimum(low, estimate[0] - margin), np.maximum(high, estimate[0] + margin)
+    return Fit(estimate[0, :items], estimate[0, -2], estimate[0, -1], low, high)
 
 
 def clustered_deviation(
@@ -139,19 +145,45 @@ def _derivatives(design: np.ndarray | sparse.csr_array, counts: np.ndarray, para
 
 def _newton(design: np.ndarray, counts: np.ndarray, parameters: np.ndarray) -> np.ndarray:
     """The posterior's peak (b, m + 2) for each row of counts (b, 3 cells), all rows at once."""
-    size = parameters.shape[1]
-    squares = np.einsum("ci,cj->cij", design, design).reshape(len(design), -1)  # (cells, (m + 1)^2)
+    squares = _squares(design)
     for _ in range(50):
-        slope, (odds, mixed, tie) = _derivatives(design, counts, parameters)
-        curvature = np.empty((len(counts), size, size))
-        curvature[:, :-1, :-1] = (odds @ squares).reshape(-1, size - 1, size - 1)
-        curvature[:, :-1, -1] = curvature[:, -1, :-1] = mixed @ design
-        curvature[:, -1, -1] = tie.sum(axis=1)
-        step = np.linalg.solve(curvature + PRIOR * np.eye(size), slope[..., None])[..., 0]
+        slope, curvatures = _derivatives(design, counts, parameters)
+        curvature = _curvature(design, squares, curvatures)
+        step = np.linalg.solve(curvature + PRIOR * np.eye(len(slope[0])), slope[..., None])[..., 0]
         parameters = parameters + _bounded(step)
         if np.abs(step).max() < 1e-7:
             break
     return parameters
+
+
+def _squares(design: np.ndarray) -> np.ndarray:
+    return np.einsum("ci,cj->cij", design, design).reshape(len(design), -1)  # (cells, (m + 1)^2)
+
+
+def _curvature(design: np.ndarray, squares: np.ndarray, curvatures: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Minus the log likelihood's second derivatives (b, m + 2, m + 2), the prior left out."""
+    odds, mixed, tie = curvatures
+    size = design.shape[1] + 1
+    curvature = np.empty((len(odds), size, size))
+    curvature[:, :-1, :-1] = (odds @ squares).reshape(-1, size - 1, size - 1)
+    curvature[:, :-1, -1] = curvature[:, -1, :-1] = mixed @ design
+    curvature[:, -1, -1] = tie.sum(axis=1)
+    return curvature
+
+
+def _cautious(design: np.ndarray, counts: np.ndarray, estimate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends (m + 2,) of the intervals if all votes were independent and two more had gone to either side.
+
+    Directions of which no vote tells, the common level of strengths, have no width: the prior fixes them.
+    """
+    of_cell = counts.reshape(-1, 3).sum(axis=1, keepdims=True)
+    counts = counts + (of_cell / of_cell.sum() * np.array([2, 0, 2])).reshape(1, -1)
+    peak = _newton(design, counts, estimate)
+    _, curvatures = _derivatives(design, counts, peak)
+    told, directions = np.linalg.eigh(_curvature(design, _squares(design), curvatures)[0])
+    seen = told > 1e-9
+    margin = NORMAL_95 * np.sqrt((directions[:, seen] ** 2 / (told[seen] + PRIOR)).sum(axis=1))
+    return peak[0] - margin, peak[0] + margin
 
 
 def _newton_sparse(

@@ -52,10 +52,13 @@ class Database:
             self._engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS})
             event.listen(self._engine, "connect", _durable)
             event.listen(self._engine, "begin", _begin)
+            self._reader = self._engine
         else:
             # A server that restarted is noticed before a connection is used; waiting for a lock has an end.
             self._engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
             event.listen(self._engine, "connect", _patience)
+            # Else each query would see what others have committed since the one before: a vote without its marks.
+            self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._writer = self._engine.execution_options(huvidpo_writes=True)
         with self._sentences():
             self._migrate()
@@ -63,7 +66,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that sees one state of the database."""
-        with self._sentences(), Session(self._engine, expire_on_commit=False) as session:
+        with self._sentences(), Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     @contextmanager

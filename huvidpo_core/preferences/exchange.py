@@ -12,7 +12,7 @@
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,10 @@ from huvidpo_core.files import whole_folder
 from huvidpo_core.preferences import portable, reading
 from huvidpo_core.preferences.agreement import label
 from huvidpo_core.preferences.pairs import TrainingPair, from_votes
-from huvidpo_core.preferences.records import Answer
-from huvidpo_core.preferences.schema import ClipRow, PairRow, RatingRow, ShowingRow
+from huvidpo_core.preferences.records import Answer, Mark
+from huvidpo_core.preferences.schema import ClipRow, PairRow, RatingRow, ShowingRow, VoteRow
 from huvidpo_core.preferences.store import Store
+from huvidpo_core.progress import Progress, Stopwatch
 
 PARQUET = "diffusion_dpo.parquet"
 ROW_GROUP = 16  # pairs in memory at once while a parquet is written
@@ -61,15 +62,22 @@ pairs = load_dataset("videofolder", data_dir="FOLDER", split="train")
 Each row of `metadata.jsonl` is one pair. `chosen` is the clip that is better in more of the frames about which more
 than half of the raters agree; where `tie` is true neither is, and the order says nothing. `segments` are the agreed
 judgements, frame `start` up to but without frame `end`: `better` is chosen, rejected or tie. `raters` counts the
-answers for whole clips. Votes that were taken back are not included; `votes.json` holds all others, one by one, with
-the raters' names.
+answers for whole clips. `votes.json` holds all answers, one by one, with the raters' names, and also those that were
+taken back for another, which count for nothing.
 """
 
 
-def export(store: Store, output: Path, *, action: str | None = None, parquet: bool = False) -> Path:
+def export(
+    store: Store,
+    output: Path,
+    *,
+    action: str | None = None,
+    parquet: bool = False,
+    report: Callable[[Progress], object] = lambda progress: None,
+) -> Path:
     """Write clips and votes, of one action or all, to the folder `output`, whole or not at all; returns it.
 
-    An earlier export there is replaced.
+    An earlier export there is replaced. `report` hears of every clip, and ends the work by raising.
 
     Raises:
         UserError: nothing was said yet; the folder holds something else, or cannot be written; no pyarrow.
@@ -86,8 +94,13 @@ def export(store: Store, output: Path, *, action: str | None = None, parquet: bo
     pairs = [pair for pair in from_votes(answers) if {pair.first, pair.second} <= present]
     with whole_folder(output) as folder:
         (folder / "clips").mkdir()
-        for clip in sorted(models.keys() & present):
-            shutil.copyfile(store.video(clip), folder / "clips" / f"{clip}.mp4")
+        files = sorted(models.keys() & present)
+        watch = Stopwatch("copying the clips", len(files))
+        for number, clip in enumerate(files, 1):
+            shutil.copy2(
+                store.video(clip), folder / "clips" / f"{clip}.mp4"
+            )  # its time tells who syncs it that it is old
+            report(watch.at(number))
         bundle.write(folder)
         with (folder / "metadata.jsonl").open("w", encoding="utf-8") as file:
             for row in _rows(pairs, answers, models):
@@ -159,15 +172,34 @@ def _bundle(session: Session, answers: list[Answer], action: str | None) -> port
         ),
         pairs=tuple(_copy(portable.PortablePair, row) for row in pair_rows if row.id in pairs),
         showings=tuple(_copy(portable.PortableShowing, row) for row in showing_rows if row.id in showings),
-        votes=tuple(
-            portable.PortableVote(
-                answer.id, answer.answered, answer.showing, answer.rater, answer.ballot.choice, answer.ballot.seconds,
-                answer.ballot.marks, tuple(portable.PortableScore(*score) for score in answer.ballot.scores),
-            )
-            for answer in answers
-        ),
+        votes=_portable_votes(session, answers, showings),
         ratings=tuple(_copy(portable.PortableRating, row) for row in ratings),
-    )  # fmt: skip
+    )
+
+
+def _portable_votes(
+    session: Session, answers: list[Answer], showings: set[str | None]
+) -> tuple[portable.PortableVote, ...]:
+    """The standing votes, and those on the same showings that were taken back."""
+    standing = [
+        portable.PortableVote(
+            answer.id, answer.answered, answer.showing, answer.rater, answer.ballot.choice, answer.ballot.seconds,
+            answer.ballot.marks, tuple(portable.PortableScore(*score) for score in answer.ballot.scores),
+        )
+        for answer in answers
+    ]  # fmt: skip
+    undone = select(VoteRow).where(VoteRow.superseded.is_not(None)).order_by(VoteRow.created, VoteRow.id)
+    taken_back = [
+        _copy(
+            portable.PortableVote,
+            row,
+            marks=tuple(_copy(Mark, mark) for mark in row.marks),
+            scores=tuple(_copy(portable.PortableScore, score) for score in row.scores),
+        )
+        for row in session.scalars(undone)
+        if row.showing in showings
+    ]
+    return (*standing, *taken_back)
 
 
 def _copy(kind: type, row: Any, **other: Any) -> Any:

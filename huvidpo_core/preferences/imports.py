@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +13,21 @@ from sqlalchemy.orm import Session
 
 from huvidpo_core import media
 from huvidpo_core.errors import UserError
-from huvidpo_core.preferences import portable, reading
+from huvidpo_core.preferences import portable, reading, schema
 from huvidpo_core.preferences.ballots import check_ballot, check_rater, check_score
 from huvidpo_core.preferences.portable import Bundle
 from huvidpo_core.preferences.records import Ballot
-from huvidpo_core.preferences.schema import (
-    Base,
-    ClipRow,
-    MarkRow,
-    PairRow,
-    RaterRow,
-    RatingRow,
-    ScoreRow,
-    ShowingRow,
-    VoteRow,
-)
 from huvidpo_core.preferences.store import Store
+from huvidpo_core.progress import Progress, Stopwatch
 
-_ID = re.compile(r"[0-9A-Za-z_-]{1,32}")  # ids become file names
+MOST_FRAMES, MOST_FPS = 1_000_000, 1000  # of a clip that anybody could have compared
+ID = re.compile(r"[0-9A-Za-z_-]{1,32}")  # ids become file names
 
 
-def import_votes(store: Store, folder: Path) -> int:
+def import_votes(store: Store, folder: Path, report: Callable[[Progress], object] = lambda progress: None) -> int:
     """Bring in what `exchange.export` wrote; returns how many votes are new. Doing it twice changes nothing.
+
+    `report` hears of every clip, and ends the work by raising.
 
     A vote that was taken back here stays so, and a rater's own answer to a pair here goes before the imported one.
 
@@ -42,39 +36,41 @@ def import_votes(store: Store, folder: Path) -> int:
             brought in; clips without votes may be.
     """
     bundle = _checked(portable.read_bundle(folder))
-    for clip in bundle.clips:
+    watch = Stopwatch("taking in the clips", len(bundle.clips))
+    for number, clip in enumerate(bundle.clips, 1):
         _bring_clip(store, folder / "clips" / f"{clip.id}.mp4", clip)
+        report(watch.at(number))
     with store.database.writing() as session:
         return len(_insert(session, bundle))
 
 
 def _insert(session: Session, bundle: Bundle) -> set[str]:
-    """Row after row, each kind after those it refers to; returns the ids of the votes that are new."""
+    """Row after row, each kind after those it refers to; returns the ids of the standing votes that are new."""
     now = min((row.created for row in (*bundle.showings, *bundle.ratings)), default=0.0)
     raters = {row.rater for row in (*bundle.showings, *bundle.votes, *bundle.ratings)}
-    reading.insert_new(session, RaterRow, [{"name": name, "created": now} for name in sorted(raters)])
+    reading.insert_new(session, schema.RaterRow, [{"name": name, "created": now} for name in sorted(raters)])
     clips = [_values(clip) | {"recipe": json.dumps(clip.recipe)} for clip in bundle.clips]
-    reading.insert_new(session, ClipRow, clips)
-    reading.insert_new(session, PairRow, [_values(pair) for pair in bundle.pairs])
+    reading.insert_new(session, schema.ClipRow, clips)
+    reading.insert_new(session, schema.PairRow, [_values(pair) for pair in bundle.pairs])
 
     # The two clips may be a pair here under an id of its own.
-    by_clips = {(pair.first, pair.second): pair.id for pair in session.scalars(select(PairRow))}
+    by_clips = {(pair.first, pair.second): pair.id for pair in session.scalars(select(schema.PairRow))}
     here = {pair.id: by_clips[pair.first, pair.second] for pair in bundle.pairs}
     showings = [_values(showing) | {"pair": here[showing.pair]} for showing in bundle.showings]
-    reading.insert_new(session, ShowingRow, [showing for showing in showings if not showing["repeat_of"]])
-    known = _ids(session, ShowingRow)
-    reading.insert_new(session, ShowingRow, [showing for showing in showings if showing["repeat_of"] in known])
+    reading.insert_new(session, schema.ShowingRow, [showing for showing in showings if not showing["repeat_of"]])
+    known = _ids(session, schema.ShowingRow)
+    reading.insert_new(session, schema.ShowingRow, [showing for showing in showings if showing["repeat_of"] in known])
 
-    known, old = _ids(session, ShowingRow), _ids(session, VoteRow)
+    known, old = _ids(session, schema.ShowingRow), _ids(session, schema.VoteRow)
     votes = [vote for vote in bundle.votes if vote.showing in known and vote.id not in old]
     plain = [_values(vote, "marks", "scores") for vote in votes]
-    reading.insert_new(session, VoteRow, plain)
-    new = _ids(session, VoteRow) - old
-    for table, name in ((MarkRow, "marks"), (ScoreRow, "scores")):
+    reading.insert_new(session, schema.VoteRow, plain)
+    new = _ids(session, schema.VoteRow) - old
+    for table, name in ((schema.MarkRow, "marks"), (schema.ScoreRow, "scores")):
         rows = [_values(part) | {"vote": vote.id} for vote in votes if vote.id in new for part in getattr(vote, name)]
         reading.insert_new(session, table, rows)
-    reading.insert_new(session, RatingRow, [_values(rating) for rating in bundle.ratings])
-    return new
+    reading.insert_new(session, schema.RatingRow, [_values(rating) for rating in bundle.ratings])
+    return new & {vote.id for vote in votes if vote.superseded is None}
 
 
 def _bring_clip(store: Store, source: Path, clip: portable.PortableClip) -> None:
@@ -100,11 +96,14 @@ def _checked(bundle: Bundle) -> Bundle:
     """The bundle, or a UserError: what refers to nothing, or could not have been said here."""
     clips = {clip.id for clip in bundle.clips}
     pairs = {pair.id: pair for pair in bundle.pairs}
+    for clip in bundle.clips:
+        _require(0 <= (clip.frames or 0) <= MOST_FRAMES, f"clip {clip.id} has no length")
     showings = {showing.id: showing for showing in bundle.showings}
     for row in (*bundle.clips, *bundle.pairs, *bundle.showings, *bundle.votes, *bundle.ratings):
-        _require(_ID.fullmatch(row.id), f"the id {row.id!r} is none")
+        _require(ID.fullmatch(row.id), f"the id {row.id!r} is none")
     for pair in bundle.pairs:
         _require({pair.first, pair.second} <= clips and pair.first < pair.second, f"pair {pair.id} has no two clips")
+        _require(2 <= pair.frames <= MOST_FRAMES and 1 <= pair.fps <= MOST_FPS, f"pair {pair.id} has no length")
     for showing in bundle.showings:
         pair = pairs.get(showing.pair)
         sides = pair and sorted((showing.left, showing.right)) == [pair.first, pair.second]
@@ -128,7 +127,7 @@ def _require(holds: Any, otherwise: str) -> None:
         raise UserError(f"{portable.NAME} does not hang together: {otherwise}. Export again, or copy it anew.")
 
 
-def _ids(session: Session, table: type[Base]) -> set[str]:
+def _ids(session: Session, table: type[schema.Base]) -> set[str]:
     return set(session.scalars(select(table.id)))
 
 

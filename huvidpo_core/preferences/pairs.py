@@ -67,7 +67,7 @@ def from_votes(answers: Iterable[Answer]) -> list[TrainingPair]:
     pairs = []
     for (first, second), group in judged.items():
         masks = [mask_of(answer) * (1 if answer.left == first else -1) for answer in group]
-        pairs.append(_winner_first(first, second, majority(masks), group[0].prompt, group[0].action, len(group), 1.0))
+        pairs.append(winner_first(first, second, majority(masks), group[0].prompt, group[0].action, len(group), 1.0))
     return pairs
 
 
@@ -99,13 +99,14 @@ def from_ratings(ratings: Iterable[Rating], clips: Mapping[str, RatedClip]) -> l
                 continue
             masks = np.zeros((len(both), min(clips[first].frames, clips[second].frames)), np.int8)
             masks[:, 1:] = np.sign([[group[first][rater] - group[second][rater]] for rater in both])
-            pairs.append(_winner_first(first, second, majority(masks), prompt, action, len(both), 1 / len(group)))
+            pairs.append(winner_first(first, second, majority(masks), prompt, action, len(both), 1 / len(group)))
     return pairs
 
 
-def _winner_first(
+def winner_first(
     first: str, second: str, mask: np.ndarray, prompt: str, action: str, raters: int, weight: float
 ) -> TrainingPair:
+    """A pair from a mask int8 `(f,)` for these two clips; where `second` wins more frames, the clips change places."""
     if mask.sum(dtype=int) < 0:
         first, second, mask = second, first, -mask
     return TrainingPair(first, second, mask, prompt, action, raters, weight)

@@ -11,7 +11,9 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.records import Mark, Source
 
 NAME = "votes.json"
-FORMAT, VERSION = "huvidpo-votes", 1
+LARGEST = 300_000_000  # bytes; half a million votes
+FORMAT, VERSION = "huvidpo-votes", 2
+READ = (1, 2)  # versions; 1 lacks the votes that were taken back
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class PortableScore:
 
 @dataclass(frozen=True)
 class PortableVote:
-    """A row of `votes` with its marks and scores; only votes that stand are exported."""
+    """A row of `votes` with its marks and scores: those that stand, and those in whose place they do."""
 
     id: str
     created: float
@@ -78,6 +80,7 @@ class PortableVote:
     seconds: float
     marks: tuple[Mark, ...] = ()
     scores: tuple[PortableScore, ...] = ()
+    superseded: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,13 +119,16 @@ def read_bundle(folder: Path) -> Bundle:
     """
     path = folder / NAME
     try:
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"{path} has more than {LARGEST / 1e6:.0f} MB, which is no file that `export` writes.")
         values: Any = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(values, ensure_ascii=False, allow_nan=False).encode()  # no half letters, no numbers that are none
     except FileNotFoundError:
         raise UserError(f"{folder} holds no {NAME}. Choose a folder that `export` has written.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}). Export again, or copy it anew.") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise UserError(f"{path} is no votes file of HuViDPO Lab. Choose a folder that `export` has written.")
-    if values.get("version") != VERSION:
+    if values.get("version") not in READ:
         raise UserError(f"{path} was written by another version of HuViDPO Lab. Update the program, then try again.")
     return build(Bundle, values, path.name)

@@ -37,14 +37,17 @@ def showing(row: ShowingRow, pair: PairRow) -> Showing:
 def unanswered_showings(
     session: Session, rater: str, action: str | None, is_there: Callable[[str], bool]
 ) -> list[Showing]:
-    """What this rater was shown and did not answer, if its clips are still there; what was opened last comes first."""
+    """What this rater was given and has not answered, if its clips are still there, in the order it is to be shown.
+
+    What was taken back comes first, the last undo before the one before it; then the oldest showing.
+    """
     standing = exists().where(VoteRow.showing == ShowingRow.id, STANDS)
     taken_back = select(func.max(VoteRow.superseded)).where(VoteRow.showing == ShowingRow.id).scalar_subquery()
     query = (
         select(ShowingRow, PairRow)
         .join(PairRow, PairRow.id == ShowingRow.pair)
         .where(ShowingRow.rater == rater, ~standing)
-        .order_by(func.coalesce(taken_back, ShowingRow.created).desc())
+        .order_by(taken_back.desc().nulls_last(), ShowingRow.created)
     )
     rows = session.execute(of_action(query, action))
     return [showing(*row) for row in rows if is_there(row.ShowingRow.left) and is_there(row.ShowingRow.right)]
@@ -65,20 +68,20 @@ def answers(session: Session, rater: str | None = None, action: str | None = Non
     )  # fmt: skip
     query = of_action(query if rater is None else query.where(VoteRow.rater == rater), action)
     every = rater is None and action is None  # then a look into the whole table is faster than one vote at a time
-    found = query.with_only_columns(VoteRow.id).order_by(None)
+    ids = query.with_only_columns(VoteRow.id).order_by(None)
     marks, scores = defaultdict(list), defaultdict(list)
     of_marks = select(MarkRow.vote, MarkRow.start, MarkRow.end, MarkRow.side).order_by(MarkRow.vote, MarkRow.start)
-    for vote, *values in session.execute(of_marks if every else of_marks.where(MarkRow.vote.in_(found))):
+    for vote, *values in session.execute(of_marks if every else of_marks.where(MarkRow.vote.in_(ids))):
         marks[vote].append(Mark(*values))
     of_scores = select(ScoreRow.vote, ScoreRow.side, ScoreRow.aspect, ScoreRow.score)
-    for vote, *values in session.execute(of_scores if every else of_scores.where(ScoreRow.vote.in_(found))):
+    for vote, *values in session.execute(of_scores if every else of_scores.where(ScoreRow.vote.in_(ids))):
         scores[vote].append(tuple(values))
-    return [
-        Answer(
-            *values, Ballot(choice, tuple(marks.get(values[0], ())), tuple(sorted(scores.get(values[0], ()))), seconds)
-        )
-        for *values, choice, seconds in session.execute(query)
-    ]
+    taken_back = set(session.scalars(select(VoteRow.showing).where(~STANDS)))
+    found = []
+    for vote, shown, *values, choice, seconds in session.execute(query):
+        ballot = Ballot(choice, tuple(marks.get(vote, ())), tuple(sorted(scores.get(vote, ()))), seconds)
+        found.append(Answer(vote, shown, *values, ballot, blind=shown not in taken_back))
+    return found
 
 
 def of_action(query: Select, action: str | None) -> Select:

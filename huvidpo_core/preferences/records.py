@@ -16,6 +16,12 @@ by one; two models; clips that a person brought."""
 ASPECTS = ("aesthetics", "consistency", "alignment")
 """What the paper's raters scored from 1 to 5."""
 
+DECIDED_NEEDED = 20
+"""Votes for one side before a strength, a share or a correlation is told: of fewer, luck alone makes any figure."""
+
+SHARED_NEEDED = 10
+"""Pairs that two raters have judged before their agreement is told."""
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -81,6 +87,7 @@ class Answer:
     shown: float  # seconds since the epoch
     answered: float
     ballot: Ballot
+    blind: bool = True  # False: an earlier answer to this showing was undone, and by then the models had been named
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ class Standing:
     """How one model (or clip) did against the others; repeats and skipped pairs are left out."""
 
     name: str
-    strength: Estimate  # Bradley-Terry, natural log-odds; the mean over all that stand here is 0
+    strength: Estimate | None  # Bradley-Terry, natural log-odds, mean 0 over all that stand here; None: too few votes
     win_rate: float  # 0..1, a tie counting half; against other models only
     wins: int
     ties: int
@@ -121,7 +128,7 @@ class MotionAudit:
 
     correlation: Estimate  # of the vote with the difference in log motion, -1..1; below 0: still clips win
     still_wins: float  # 0..1, share of the decided votes that went to the stiller clip
-    votes: int  # of pairs whose motion is known
+    votes: int  # the decided ones, of pairs whose motion is known and differs
     warning: str  # a sentence for people where still clips win, else empty
 
 
@@ -139,3 +146,6 @@ class VotesReport:
     alpha: float | None  # Krippendorff's, nominal: 1 full agreement between raters, 0 as by chance
     shared_pairs: int  # pairs that two raters or more have answered: what alpha is made from
     motion: MotionAudit | None
+    decided: int = 0  # votes for one side, repeats left out: what the side's share and the audit are made from
+    segment_alpha: float | None = None  # as alpha, of the frames that two raters or more have marked
+    segment_pairs: int = 0  # pairs with such frames

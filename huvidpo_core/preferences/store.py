@@ -21,6 +21,7 @@ from huvidpo_core.preferences.votes import Votes
 log = logging.getLogger(__name__)
 
 BASE_MODEL = "base model"
+BROUGHT = "brought by a person"  # in place of a model's name
 SMALL = (128, 80)  # px: what is enough to see whether anything moves
 
 
@@ -110,10 +111,15 @@ class Store:
             session.add(row)
         return _stored(row)
 
-    def list(self) -> list[StoredClip]:
-        """All clips whose files are there, newest first."""
+    def list(self, paired: bool = True) -> list[StoredClip]:
+        """All clips whose files are there, newest first; those that stand in a pair only if `paired`."""
+        query = select(ClipRow).order_by(ClipRow.created.desc())
+        if not paired:
+            query = query.where(
+                ~exists().where(PairRow.first == ClipRow.id), ~exists().where(PairRow.second == ClipRow.id)
+            )
         with self.database.reading() as session:
-            rows = session.scalars(select(ClipRow).order_by(ClipRow.created.desc())).all()
+            rows = session.scalars(query).all()
         return [_stored(row) for row in rows if self.video(row.id).exists()]
 
     def find(self, clip_ids: Iterable[str]) -> dict[str, StoredClip]:

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from huvidpo_core.errors import UserError
+from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.preferences.judges import Segment
 from huvidpo_core.preferences.records import Side
 
@@ -58,8 +59,12 @@ class VlmRater:
     wait: Callable[[float], object] = field(default=time.sleep, repr=False)
 
     @classmethod
-    def from_environment(cls, values: Mapping[str, str] = os.environ) -> "VlmRater":
+    def from_environment(
+        cls, values: Mapping[str, str] = os.environ, stop: threading.Event | None = None
+    ) -> "VlmRater":
         """As HUVIDPO_JUDGE_URL, HUVIDPO_JUDGE_MODEL and, if needed, HUVIDPO_JUDGE_KEY say.
+
+        `stop`, when set, ends the wait between two tries with `Stopped`.
 
         Raises:
             UserError: one of the first two is missing, or the address is none.
@@ -74,7 +79,12 @@ class VlmRater:
             raise UserError("HUVIDPO_JUDGE_URL is no address; it begins with http:// or https://.")
         if not key.isascii() or not key.isprintable():
             raise UserError("HUVIDPO_JUDGE_KEY holds signs that no key has. Set it anew.")
-        return cls(url, model, key)
+
+        def wait(seconds: float) -> None:
+            if stop is not None and stop.wait(seconds):
+                raise Stopped
+
+        return cls(url, model, key, wait=wait if stop is not None else time.sleep)
 
     @property
     def name(self) -> str:

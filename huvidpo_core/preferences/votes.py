@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences import choosing, reading
@@ -67,6 +68,12 @@ class Votes:
             reading.insert_new(session, PairRow, values)
             return session.scalar(select(PairRow.id).where(PairRow.first == first, PairRow.second == second))
 
+    def pairs(self, source: Source, action: str) -> dict[str, tuple[str, str]]:
+        """The two clips of each pair of this kind for an action, by the pair's id, oldest first."""
+        query = select(PairRow).where(PairRow.source == source, PairRow.action == action).order_by(PairRow.created)
+        with self._database.reading() as session:
+            return {pair.id: (pair.first, pair.second) for pair in session.scalars(query)}
+
     def open_pairs(self, rater: str, action: str | None = None) -> int:
         """How many pairs this rater has still to answer, the one that is being shown included."""
         rater, present = check_rater(rater), self._present()
@@ -77,29 +84,35 @@ class Votes:
 
     # Showing and voting
 
-    def show(self, rater: str, action: str | None = None) -> Showing | None:
+    def show(self, rater: str, action: str | None = None, after: str = "") -> Showing | None:
         """The pair this rater is to judge now, or None when there is none left.
 
         It stays the same, sides and all, until it is answered. About one in ten comes a second time, sides swapped.
+        With `after`, the id of a showing, what comes when that is answered: a page may load it meanwhile.
         """
         rater = check_rater(rater)
+
+        def given(session: Session) -> Showing | None:
+            waiting = reading.unanswered_showings(session, rater, action, self._is_there)
+            return next((showing for showing in waiting if showing.id != after), None)
+
         with self._database.reading() as session:  # the slow part, while others may write
-            if waiting := reading.unanswered_showings(session, rater, action, self._is_there):
-                return waiting[0]
+            if showing := given(session):
+                return showing
             chosen = choosing.choose(session, rater, action, self._is_there, self._lot)
         if chosen is None:
             return None
         left = chosen.left or self._lot.choice((chosen.first, chosen.second))
         with self._database.writing() as session:
             now = reading.enter(session, rater)
-            if waiting := reading.unanswered_showings(session, rater, action, self._is_there):  # asked twice at once
-                return waiting[0]
+            if showing := given(session):  # asked twice at once
+                return showing
             reading.insert_new(session, ShowingRow, {
                 "id": secrets.token_hex(16), "created": now, "rater": rater, "pair": chosen.pair, "left": left,
                 "right": chosen.second if left == chosen.first else chosen.first, "repeat_of": chosen.repeat_of,
             })  # fmt: skip
-            waiting = reading.unanswered_showings(session, rater, action, self._is_there)
-        return waiting[0] if waiting else self.show(rater, action)  # it was answered in another window meanwhile
+            showing = given(session)
+        return showing or self.show(rater, action, after)  # it was answered in another window meanwhile
 
     def vote(self, showing_id: str, rater: str, ballot: Ballot) -> Revealed:
         """Write down an answer, durable when this returns, and tell which model made which side.

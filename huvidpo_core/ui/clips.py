@@ -25,9 +25,9 @@ class Clips:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def gallery(self, clip_id: str, limit: int) -> tuple[str, Any]:
-        """The grid, and whether there is more."""
-        clips = self.engine.gallery()
+    def gallery(self, clip_id: str, limit: int, for_rating: bool) -> tuple[str, Any]:
+        """The grid, with the clips made for rating or without, and whether there is more."""
+        clips = self.engine.gallery(for_rating)
         return words.gallery(clips, clip_id, limit), gr.Button(visible=len(clips) > limit)
 
     def show(self, session: Session, clip_id: str) -> tuple[Any, ...]:

@@ -72,10 +72,13 @@ class Create:
             return gr.skip(), gr.skip()
         return seed, False
 
-    def reload(self, action: str, pack: str | None, clip_id: str, limit: int, request: gr.Request) -> list[Any]:
+    def reload(
+        self, action: str, pack: str | None, clip_id: str, limit: int, for_rating: bool, request: gr.Request
+    ) -> list[Any]:
         """What may have changed behind the page's back: motions on disk, clips, the buttons."""
         busy = self.sessions.of(request.session_hash).busy
-        return [self.clips.pack_menu(action, pack), *self.clips.gallery(clip_id, limit), *self._buttons(busy)]
+        gallery = self.clips.gallery(clip_id, limit, for_rating)
+        return [self.clips.pack_menu(action, pack), *gallery, *self._buttons(busy)]
 
     def remember(self, request: gr.Request, stored: Any, tab: str | None) -> list[Any]:
         """The page has loaded: what the browser remembers of the form, and this tab's picture and clip."""
@@ -115,7 +118,7 @@ class Create:
 
     def wire_reload(self, trigger: Callable[..., Dependency]) -> None:
         """Run `reload` on an event of the page."""
-        inputs = [self.controls.action, self.controls.pack, self.clip_id, self.limit]
+        inputs = [self.controls.action, self.controls.pack, self.clip_id, self.limit, self.result.for_rating]
         outputs = [self.controls.pack, self.result.gallery, self.result.more, *self._button_parts]
         trigger(self.reload, inputs, outputs, **AT_ONCE).then(self.remarks.heed, self._wording, self._said, **AT_ONCE)
 
@@ -186,8 +189,9 @@ class Create:
     def _wire_clips(self) -> None:
         result, heed = self.result, (self.remarks.heed, self._wording, self._said)
         changed = self.clip_id.change(self.on_session(self.clips.show), self.clip_id, self._shown, **AT_ONCE)
-        grid = [self.clips.gallery, [self.clip_id, self.limit], [result.gallery, result.more]]
+        grid = [self.clips.gallery, [self.clip_id, self.limit, result.for_rating], [result.gallery, result.more]]
         changed.then(*grid, **AT_ONCE)
+        result.for_rating.input(*grid, **AT_ONCE)
         result.gallery.select(picked, None, self.clip_id, **PRIVATE).then(*heed, **AT_ONCE)
         result.more.click(lambda limit: limit + PAGE, self.limit, self.limit, **AT_ONCE).then(*grid, **AT_ONCE)
         result.gif.click(guarded(self.clips.gif), self.clip_id, result.gif_link, **PRIVATE).success(

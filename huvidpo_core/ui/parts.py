@@ -110,6 +110,7 @@ class Result:
     confirm: gr.Row
     confirm_yes: gr.Button
     confirm_no: gr.Button
+    for_rating: gr.Checkbox
     gallery: gr.HTML
     more: gr.Button
     dropped: gr.File
@@ -220,7 +221,12 @@ def result_part() -> Result:
             confirm_yes = gr.Button("Delete it", variant="stop", size="sm", elem_id="confirm-yes", min_width=90)
             confirm_no = gr.Button("Keep it", size="sm", elem_id="confirm-no", min_width=90)
         gif_link = gr.HTML("", elem_id="gif-link", elem_classes="hv-offscreen")
-    gr.HTML("<h2>Gallery</h2>")
+    with gr.Row(elem_classes="hv-head"):
+        gr.HTML("<h2>Gallery</h2>", min_width=90)
+        for_rating = gr.Checkbox(
+            False, label="Also clips made for rating", info="Seen here first, they are not judged blind",
+            container=False, elem_id="for-rating", min_width=200,
+        )  # fmt: skip
     gallery = gr.HTML("", elem_id="gallery", js_on_load=GALLERY_JS)
     more = gr.Button("Show more", size="sm", elem_id="more", visible=False)
     with gr.Accordion("Reuse the settings of a saved clip", open=False, elem_id="from-file"):
@@ -228,8 +234,8 @@ def result_part() -> Result:
             label="Drop an MP4 that was made here", file_types=[".mp4"], height=120, elem_id="dropped",
         )  # fmt: skip
     return Result(
-        stage, details, recipe, links, gif, gif_link, use, delete, confirm, confirm_yes, confirm_no, gallery, more,
-        dropped,
+        stage, details, recipe, links, gif, gif_link, use, delete, confirm, confirm_yes, confirm_no, for_rating,
+        gallery, more, dropped,
     )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ import gradio as gr
 from huvidpo_core.engine import Engine
 from huvidpo_core.preferences.records import ASPECTS
 from huvidpo_core.ui.prefer_desk import Desk
+from huvidpo_core.ui.prefer_exchange import ExchangeForm
+from huvidpo_core.ui.prefer_judges import JudgeForm
 from huvidpo_core.ui.prefer_pairs import PairForm
 from huvidpo_core.ui.prefer_votes import votes_words
 from huvidpo_core.ui.theme import STATIC
@@ -34,8 +36,12 @@ class Prefer:
                 [ALL, *titles(engine)], value="", label="Votes on", elem_id="votes-action", min_width=160
             )
             self.said = gr.HTML("", elem_id="votes")
-        self.panel.expand(self.votes, self.action, self.said, **PRIVATE)
-        self.action.input(self.votes, self.action, self.said, **PRIVATE)
+        with gr.Accordion("Automatic raters", open=False, elem_id="judges"):
+            judges = JudgeForm(engine, [ALL, *titles(engine)])
+        with gr.Accordion("Exchange", open=False, elem_id="exchange"):
+            exchange = ExchangeForm(engine, [ALL, *titles(engine)])
+        for said_more in (self.panel.expand, self.action.input, judges.voted.then, exchange.imported.then):
+            said_more(self.votes, self.action, self.said, **PRIVATE)
 
     def votes(self, action: str | None) -> str:
         """What the votes say about an action, or about all."""

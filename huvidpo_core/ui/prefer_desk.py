@@ -13,8 +13,10 @@ from typing import Any
 from huvidpo_core.engine import Engine
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.records import Ballot, Revealed, Showing
+from huvidpo_core.recipe import Recipe
 from huvidpo_core.ui.prefer_ballots import read_ballot, read_rater
 from huvidpo_core.ui.prefer_reels import Reels
+from huvidpo_core.ui.prefer_reveal import reveal_words
 from huvidpo_core.ui.words import url
 from huvidpo_core.ui.work import UNEXPECTED
 
@@ -30,24 +32,30 @@ class Desk:
 
     def handlers(self) -> list[Callable[[Any], dict[str, Any]]]:
         """What the page may call, each from a dictionary to a dictionary."""
-        return [answering(handler) for handler in (self.next_pair, self.send_vote, self.undo_vote, self.counts)]
+        known = (self.next_pair, self.send_vote, self.undo_vote, self.counts, self.stop_making)
+        return [answering(handler) for handler in known]
 
     def next_pair(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """{rater, action or ""} -> {showing}, or {showing: None, and what `counts` says}."""
-        rater, action = read_rater(values.get("rater")), values.get("action") or None
-        return self._shown(self.engine.next_pair(rater, action), values)
+        """{rater, action or "", after or ""} -> {showing}, or {showing: None, and what `counts` says}.
+
+        With `after`, the id of a showing, it is the pair that comes when that is answered, for the page to load.
+        """
+        rater, action, after = read_rater(values.get("rater")), values.get("action") or None, values.get("after")
+        return self._shown(self.engine.next_pair(rater, action, after if isinstance(after, str) else ""), values)
 
     def send_vote(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """{showing, rater, choice, marks, scores, seconds} -> {revealed}."""
+        """{showing, rater, choice, marks, scores, seconds} -> {revealed: a sentence}."""
         ballot = read_ballot(*(values.get(name) for name in ("choice", "marks", "scores", "seconds")))
-        return {"revealed": revealed_values(self.vote(values.get("showing"), values.get("rater"), ballot))}
+        revealed = self.vote(values.get("showing"), values.get("rater"), ballot)
+        recipes = (self._recipe(clip) for clip in (revealed.showing.left, revealed.showing.right))
+        return {"revealed": reveal_words(revealed, *recipes, self.engine.packs(revealed.showing.action))}
 
     def undo_vote(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """{rater, action} -> as `next_pair`: the pair of the vote that was taken back, or None."""
         return self._shown(self.engine.undo_vote(read_rater(values.get("rater"))), values)
 
     def counts(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """{rater, action} -> {rated, ready, making, ordered, problem}."""
+        """{rater, action} -> {rated, and of `PairQueue` ready, making, ordered, kept, problem}."""
         rater = read_rater(values.get("rater"))
         queue = self.engine.pair_queue(values.get("action") or None, rater)
         return {
@@ -55,8 +63,14 @@ class Desk:
             "ready": queue.ready,
             "making": queue.making,
             "ordered": queue.ordered,
+            "kept": queue.kept,
             "problem": queue.error,
         }
+
+    def stop_making(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Make no more pairs -> as `counts`."""
+        self.engine.stop_pairs()
+        return self.counts(values)
 
     def vote(self, showing_id: Any, rater: Any, ballot: Ballot) -> Revealed:
         """Take a vote; it is durable when this returns. Raises UserError."""
@@ -65,9 +79,13 @@ class Desk:
     def _shown(self, showing: Showing | None, values: Mapping[str, Any]) -> dict[str, Any]:
         if showing is None:
             return {"showing": None, **self.counts(values)}
-        reel = self.reels.reel(showing)
-        self.reels.warm(lambda: [clip.id for clip in self.engine.gallery()])
-        return {"showing": showing_values(showing) | {"reel": url(reel)}}
+        return {"showing": showing_values(showing) | {"reel": url(self.reels.reel(showing))}}
+
+    def _recipe(self, clip: str) -> Recipe | None:
+        try:
+            return self.engine.clip(clip).recipe
+        except UserError:  # deleted meanwhile, or made by another program; the vote is taken all the same
+            return None
 
 
 def reels_folder(engine: Engine) -> Path:
@@ -94,7 +112,7 @@ def answering(handler: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callabl
             return handler(values if isinstance(values, Mapping) else {})
         except UserError as error:
             return {"error": str(error)}
-        except Exception:
+        except Exception:  # without an answer the page would take the server for dead and send its vote for ever
             log.exception("unexpected")
             return {"error": UNEXPECTED}
 

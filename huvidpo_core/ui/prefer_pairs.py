@@ -6,8 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from huvidpo_core.engine import Engine, Order
+from huvidpo_core.engine import READY, Clip, Engine, Order
 from huvidpo_core.recipe import Recipe
+from huvidpo_core.ui.notes import other_action
+from huvidpo_core.ui.remarks import PAUSE_JS
 from huvidpo_core.ui.settings import SEEDS
 from huvidpo_core.ui.words import message
 from huvidpo_core.ui.work import told
@@ -19,6 +21,8 @@ WAYS = [
     ("Two models on one first frame", "models"),
     ("Clips I bring", "brought"),
 ]
+KEEP, COUNT = "keep", "count"
+MANY = [(f"Keep {READY} ready while I rate", KEEP), ("A fixed number", COUNT)]
 MOST = 50  # in one press
 LONG = 60  # characters of a prompt in the menu of clips
 
@@ -37,6 +41,7 @@ class PairForm:
                 label="Scene", value=own.prompt, max_lines=3, elem_id="pairs-prompt", scale=4, min_width=220
             )
             self.surprise = gr.Button("Surprise me", size="sm", elem_id="pairs-surprise", scale=0, min_width=120)
+        self.remark = gr.HTML("", elem_id="pairs-remark")
         with gr.Row():
             self.action = gr.Dropdown(
                 _titles(engine.actions), value=own.action, label="Action", elem_id="pairs-action", min_width=150
@@ -44,8 +49,12 @@ class PairForm:
             self.style = gr.Dropdown(
                 _titles(engine.styles), value=own.style, label="Style", elem_id="pairs-style", min_width=150
             )
+        with gr.Row(elem_classes="hv-line") as self.number:
+            self.many = gr.Radio(
+                MANY, value=KEEP, label="How many pairs", elem_id="pairs-many", elem_classes="hv-pills", min_width=320
+            )
             self.count = gr.Slider(
-                1, MOST, 5, step=1, label="How many pairs", buttons=[], elem_id="pairs-count", min_width=180
+                1, MOST, 5, step=1, label="Pairs", buttons=[], visible=False, elem_id="pairs-count", min_width=180
             )
         with gr.Row(visible=False) as self.models:
             menu = _packs(engine, own.action)
@@ -65,18 +74,22 @@ class PairForm:
         self._wire()
 
     def show(self, way: str, action: str, clip: str | None) -> list[Any]:
-        """Style, count, models, clips and files: what this way of pairing asks for."""
+        """Style, number, models, clips and files: what this way of pairing asks for."""
         made = way != "brought"
-        clips = [(_name(clip.recipe), clip.id) for clip in self.engine.gallery()] if way == "structural" else []
+        clips = [(_name(clip.recipe), clip.id) for clip in self._references()] if way == "structural" else []
         value = clip if clip in [known for _, known in clips] else None
         return [
             gr.Dropdown(visible=made),
-            gr.Slider(visible=made),
+            gr.Row(visible=made),
             gr.Row(visible=way == "models"),
             *self.menus(action),
             gr.Dropdown(choices=clips, value=value, visible=way == "structural"),
             gr.File(visible=way == "brought"),
         ]
+
+    def remarked(self, prompt: str | None, action: str) -> str:
+        """What to do about words that name another action than the chosen one."""
+        return message(other_action(prompt or "", action, self.engine.actions))
 
     def menus(self, action: str) -> list[Any]:
         """The two menus of models of an action, with different choices."""
@@ -97,32 +110,27 @@ class PairForm:
         return [recipe.prompt, recipe.action, recipe.style, *self.menus(recipe.action)]
 
     def order(
-        self, way: str, prompt: str | None, action: str, style: str, count: float | None, pack: str, rival: str,
-        clip: str | None, files: list[str] | None,
+        self, way: str, prompt: str | None, action: str, style: str, many: str, count: float | None, pack: str,
+        rival: str, clip: str | None, files: list[str] | None,
     ) -> tuple[str, Any]:  # fmt: skip
         """Have the pairs made; what to say, and the files that are left in the form."""
         with told():
             if way == "brought":
                 return self._bring([Path(file) for file in files or []], prompt or "", action), None
             recipe = Recipe(prompt or "", action, style, pack=pack if way == "models" else None)
-            number = int(count or 1)
-            self.engine.make_pairs(
-                Order(
-                    recipe,
-                    way,
-                    number,
-                    clip=(clip or "") if way == "structural" else "",
-                    rival=rival if way == "models" else "",
-                )
-            )
-            pairs = "One pair is" if number == 1 else f"{number} pairs are"
-            return message(f"{pairs} being made. Rate meanwhile: each appears above when it is ready."), gr.skip()
+            keep = many == KEEP
+            number = READY if keep else int(count or 1)
+            reference, rival = clip or "" if way == "structural" else "", rival if way == "models" else ""
+            self.engine.make_pairs(Order(recipe, way, number, clip=reference, rival=rival, keep=keep))
+            ordered = "One pair" if number == 1 else f"{number} pairs"
+            more = f", and as many more while somebody rates as it takes to have {READY} ready" if keep else ""
+            return message(f"Ordered: {ordered}{more}. The line below the vote says how far they are."), gr.skip()
 
     def halt(self) -> str:
         """Make no more."""
         with told():
             self.engine.stop_pairs()
-        return message("No more pairs are made. Those that are finished stay.")
+        return message("Stopped. What was finished by then stays.")
 
     def _bring(self, files: list[Path], prompt: str, action: str) -> str:
         if not files:
@@ -132,14 +140,25 @@ class PairForm:
             return message("One clip is taken in. It makes pairs with clips brought for the same scene.")
         return message(f"{len(taken)} clips are taken in and paired with each other.")
 
+    def _references(self) -> list[Clip]:
+        """Clips whose motion may be varied: a person's own, not the many that were made for pairs."""
+        brought = [clip for clip in self.engine.gallery(for_rating=True) if clip.recipe.origin == "brought"]
+        return [*self.engine.gallery(), *brought]
+
     def _wire(self) -> None:
-        shown = [self.style, self.count, self.models, self.pack, self.rival, self.clip, self.files]
+        shown = [self.style, self.number, self.models, self.pack, self.rival, self.clip, self.files]
         self.way.input(self.show, [self.way, self.action, self.clip], shown, **PRIVATE)
+        self.many.input(lambda many: gr.Slider(visible=many == COUNT), self.many, self.count, **PRIVATE)
         self.action.input(self.menus, self.action, [self.pack, self.rival], **PRIVATE)
+        gr.on(
+            [self.prompt.change, self.action.change], self.remarked, [self.prompt, self.action], self.remark,
+            trigger_mode="always_last", js=PAUSE_JS, **PRIVATE,
+        )  # fmt: skip
         self.clip.input(self.scene_of, self.clip, [self.prompt, self.action, self.style], **PRIVATE)
         self.surprise.click(self.draw, None, [self.prompt, self.action, self.style, self.pack, self.rival], **PRIVATE)
         asked = [
-            self.way, self.prompt, self.action, self.style, self.count, self.pack, self.rival, self.clip, self.files,
+            self.way, self.prompt, self.action, self.style, self.many, self.count, self.pack, self.rival, self.clip,
+            self.files,
         ]  # fmt: skip
         self.make.click(self.order, asked, [self.said, self.files], **PRIVATE)
         self.stop.click(self.halt, None, self.said, **PRIVATE)

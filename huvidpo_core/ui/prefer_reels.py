@@ -10,14 +10,12 @@ import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from huvidpo_core import media
-from huvidpo_core.errors import UserError
 from huvidpo_core.files import whole_file, whole_folder
 from huvidpo_core.preferences.records import Showing
 
@@ -34,7 +32,7 @@ class Reels:
     def __init__(self, folder: Path, video: Callable[[str], Path]) -> None:
         self.folder, self._video = folder, video
         self._pictures: OrderedDict[str, list[bytes]] = OrderedDict()  # the longest unused first
-        self._lock, self._warming = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
 
     def reel(self, showing: Showing) -> Path:
         """Both clips in one file for the player. Raises UserError when a clip or the folder cannot be used."""
@@ -58,22 +56,6 @@ class Reels:
                 _same_length(paths)
             self._tidy()
         return folder / NAMES[0], folder / NAMES[1]
-
-    def warm(self, clips: Callable[[], list[str]]) -> None:
-        """Decode clips in the background, in this order, while there is memory: whichever is shown next is quick."""
-        if self._warming.acquire(blocking=False):
-            threading.Thread(target=self._warm, args=(clips,), daemon=True, name="reels").start()
-
-    def _warm(self, clips: Callable[[], list[str]]) -> None:
-        try:
-            for clip in clips():
-                with self._lock:
-                    if self._size() > MEMORY * 3 / 4:
-                        break
-                with suppress(UserError):  # the showing will complain
-                    self._pictures_of(clip)
-        finally:
-            self._warming.release()
 
     def _alike(self, showing: Showing) -> tuple[list[bytes], list[bytes]]:
         """The first `showing.frames` pictures of both clips, at the smaller clip's size."""

@@ -136,7 +136,7 @@ def recipe_words(
         f"guidance {recipe.guidance:g}",
         f"{recipe.frames} frames",
         f"first frame: {ORIGINS.get(recipe.origin, recipe.origin).lower()}",
-        f"made {_when(clip.created)} in {clip.seconds:.0f} s",
+        f"made {when(clip.created)} in {clip.seconds:.0f} s",
     ]
     chips = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     return f'<div class="hv-recipe"><p>{escape(recipe.prompt)}</p><ul>{chips}</ul></div>'
@@ -188,6 +188,7 @@ def _title(known: Mapping[str, Action | Style], name: str) -> str:
     return known[name].title if name in known else name
 
 
-def _when(created: float) -> str:
+def when(created: float) -> str:
+    """A moment, seconds since the epoch, as a person says it."""
     moment = time.localtime(created)
     return time.strftime("today %H:%M" if moment[:3] == time.localtime()[:3] else "%d %b %Y %H:%M", moment)

@@ -5,13 +5,14 @@ import sqlite3
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, func, select, text
 
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.database import Database
-from huvidpo_core.preferences.schema import HEAD, Base, ClipRow
+from huvidpo_core.preferences.records import Ballot
+from huvidpo_core.preferences.schema import HEAD, Base, ClipRow, VoteRow
 from huvidpo_core.preferences.store import Store
-from tests.preferences.made import FRAMES
+from tests.preferences.made import FRAMES, add_pair
 
 FIRST_VERSION = """
 CREATE TABLE clips (id VARCHAR(32) NOT NULL, created FLOAT NOT NULL, seconds FLOAT NOT NULL, recipe TEXT NOT NULL,
@@ -93,6 +94,19 @@ def test_the_database_itself_refuses_a_vote_without_a_showing(store):
     )
     with pytest.raises(UserError, match=r"(?i)foreign key"), store.database.writing() as session:
         session.execute(insert)
+
+
+def test_a_reader_sees_one_state(open_store):
+    """What another process commits between two queries of one session is not seen by the second: no half vote."""
+    one, other = open_store(), open_store()
+    add_pair(one, "p")
+    showing = one.votes.show("ann")
+    count = select(func.count()).select_from(VoteRow)
+    with one.database.reading() as session:
+        assert session.scalar(count) == 0
+        other.votes.vote(showing.id, "ann", Ballot("left"))
+        assert session.scalar(count) == 0
+    assert len(one.votes.history()) == 1
 
 
 @pytest.mark.parametrize("address", ["postgresql"], indirect=True)

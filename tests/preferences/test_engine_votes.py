@@ -15,13 +15,13 @@ from huvidpo_core.preferences.records import Ballot
 
 @pytest.fixture
 def engine(tmp_path) -> Engine:
-    """Twelve pairs of a still and a lively clip; Ann prefers the still one each time."""
+    """Twenty pairs of a still and a lively clip; Ann prefers the still one each time."""
     engine = Engine(load_profile("miniature"), tmp_path / "data")
     still = np.full((4, 32, 32, 3), 90, np.uint8)
     lively = still + np.arange(0, 120, 30, dtype=np.uint8)[:, None, None, None]
     media.write_mp4(tmp_path / "still.mp4", still, 8)
     media.write_mp4(tmp_path / "lively.mp4", lively, 8)
-    for number in range(12):
+    for number in range(20):
         for kind in ("still", "lively"):
             shutil.copyfile(tmp_path / f"{kind}.mp4", engine.store.video(f"{kind}{number}"))
             engine.store.add(f"{kind}{number}", {}, 0.0, frames=4, fps=8, model=kind)
@@ -36,12 +36,12 @@ def engine(tmp_path) -> Engine:
 
 
 def test_what_the_votes_say_of_models_and_motion(engine):
-    """Twelve wins for the still model; its motion is measured from the files, and the warning is there."""
+    """Twenty wins for the still model; its motion is measured from the files, and the warning is there."""
     said = engine.what_votes_say()
-    assert [(standing.name, standing.wins) for standing in said.models] == [("still", 12), ("lively", 0)]
+    assert [(standing.name, standing.wins) for standing in said.models] == [("still", 20), ("lively", 0)]
     assert said.motion.still_wins == 1 and "100%" in said.motion.warning
     assert engine.what_votes_say("smile").votes == 0
-    for number in range(12):
+    for number in range(20):
         engine.store.video(f"lively{number}").write_bytes(b"")  # measured once, remembered
     assert engine.what_votes_say().motion == said.motion
     showing = engine.undo_vote("ann")
@@ -54,7 +54,7 @@ def test_export_and_import_on_the_command_line(engine, tmp_path, monkeypatch, ca
     folder, other = tmp_path / "dataset", tmp_path / "other"
     assert cli.main(["export", "--output", str(folder), "--data", str(engine.data)]) == 0
     assert capsys.readouterr().out == f"{folder}\n"
-    assert len((folder / "metadata.jsonl").read_text().splitlines()) == 12
+    assert len((folder / "metadata.jsonl").read_text().splitlines()) == 20
     votes = len(json.loads((folder / "votes.json").read_text())["votes"])
     for expected in (votes, 0):
         assert cli.main(["import", "--input", str(folder), "--data", str(other)]) == 0

@@ -4,53 +4,27 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from huvidpo_core import media
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.exchange import PARQUET, export
 from huvidpo_core.preferences.imports import import_votes
-from huvidpo_core.preferences.records import Ballot, Mark
+from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.preferences.store import Store
+from tests.preferences.exported import rate, write_clips
 
-FRAMES = 6
 file_only = pytest.mark.parametrize("address", ["sqlite"], indirect=True)  # where the database makes no difference
 
 
 @pytest.fixture(scope="module")
 def clip_files(tmp_path_factory) -> list[Path]:
-    """Four real clips, all different."""
-    folder = tmp_path_factory.mktemp("clips")
-    frames = [np.full((FRAMES, 32, 32, 3), 50 * number, np.uint8) for number in range(4)]
-    return [media.write_mp4(folder / f"{number}.mp4", clip, 8) for number, clip in enumerate(frames)]
+    return write_clips(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture
 def rated(store, clip_files) -> Store:
-    """Two pairs of two actions; three raters, marks, scores, an undone vote, a repeat, a rating."""
-    for name, file in zip("abcd", clip_files, strict=True):
-        shutil.copyfile(file, store.video(name))
-        recipe = {"prompt": f"prompt {name}", "action": "rain" if name in "ab" else "smile"}
-        store.add(name, recipe, 1.5, model=f"model {name}")
-    store.votes.add_pair("a", "b", source="seeds", prompt="ä horse", action="rain")
-    store.votes.add_pair("c", "d", source="models", prompt="a smile", action="smile")
-
-    def vote(rater: str, action: str, better: str, *marks: tuple[int, int, str], **ballot) -> None:
-        showing = store.votes.show(rater, action)
-        side = {showing.left: "left", showing.right: "right"}
-        sides = tuple(Mark(start, end, side.get(mark, "tie")) for start, end, mark in marks)
-        store.votes.vote(showing.id, rater, Ballot(side.get(better, better), sides, **ballot))
-
-    vote("ann", "rain", "a")
-    store.votes.undo("ann")
-    vote("ann", "rain", "b", (0, 2, "a"), (4, 6, "tie"), scores=(("left", "aesthetics", 4),), seconds=2.5)
-    vote("bob", "rain", "b", (0, 2, "a"), (4, 6, "a"))
-    vote("cem", "rain", "b", (4, 6, "tie"))
-    vote("ann", "smile", "both_bad")
-    vote("bob", "smile", "skip")
-    store.votes.rate_clip("c", "cem", 3)
-    return store
+    return rate(store, clip_files)
 
 
 def rows_of(folder: Path) -> list[dict]:
@@ -124,6 +98,21 @@ def test_import_brings_back_the_same_votes(rated, open_store, tmp_path, address)
     assert other.votes.show("ann") is None
 
 
+@file_only
+def test_an_export_of_the_first_version_is_read(rated, tmp_path):
+    """It knew nothing of votes that were taken back."""
+    folder = export(rated, tmp_path / "out")
+    values = json.loads((folder / "votes.json").read_text())
+    standing = [
+        {name: value for name, value in vote.items() if name != "superseded"}
+        for vote in values["votes"]
+        if vote["superseded"] is None
+    ]
+    assert len(standing) == len(values["votes"]) - 1
+    (folder / "votes.json").write_text(json.dumps(values | {"version": 1, "votes": standing}))
+    assert import_votes(Store(tmp_path / "other"), folder) == 5
+
+
 def test_import_leaves_what_is_here(rated, tmp_path):
     """Back into its own store: nothing is new, and a vote that was taken back after the export stays taken back."""
     folder = export(rated, tmp_path / "out")
@@ -177,7 +166,7 @@ def test_an_export_is_whole_or_not_at_all(rated, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfile", full)
+        patch.setattr(shutil, "copy2", full)
         with pytest.raises(UserError, match="disk is full"):
             export(rated, folder)
     assert (folder / "votes.json").read_bytes() == before and list(tmp_path.glob(".*.part")) == []
@@ -217,10 +206,14 @@ DAMAGE = {
     "showings.0.repeat_of": ("nothing", "repeats nothing"),
     "pairs.0.first": ("gone", "has no two clips"),
     "pairs.0.source": ("magic", "magic"),
+    "pairs.0.frames": (10**30, "has no length"),
+    "pairs.0.prompt": ("\ud83c", "cannot be read"),
+    "clips.0.created": (float("nan"), "cannot be read"),
+    "clips.0.frames": (-1, "has no length"),
     "ratings.0.score": (9, "from 1 to 5"),
     "ratings.0.clip": ("gone", "is of no clip"),
     "clips.1.hash": ("0" * 64, "damaged"),
-    "version": (2, "another version"),
+    "version": (3, "another version"),
     "format": ("other", "no votes file"),
 }
 

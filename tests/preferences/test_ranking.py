@@ -1,12 +1,15 @@
 """What the votes say, against closed forms, a general optimiser, a textbook and truths that votes were drawn from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from scipy.stats import binomtest
 
 from huvidpo_core.preferences import agreement, bradley_terry
 from huvidpo_core.preferences.ranking import clip_clusters, motion_audit, report, strengths
-from huvidpo_core.preferences.records import Answer, Ballot
+from huvidpo_core.preferences.records import Answer, Ballot, Mark
 from tests.benchmarks.ranking import draw_votes
 
 
@@ -106,6 +109,20 @@ def test_votes_that_say_the_same_again_add_no_certainty():
         assert more.strength.high - more.strength.low == pytest.approx(width, rel=0.2)
 
 
+@pytest.mark.parametrize("count", [20, 100])
+def test_votes_that_all_go_one_way_are_not_taken_for_certainty(count):
+    """Every vote goes left, or to one model: the interval reaches down to what the exact binomial one says, or lower.
+
+    And it still leaves out even odds, which 20 of 20 does.
+    """
+    exact = binomtest(count, count).proportion_ci().low
+    _, left = strengths(votes((count, "left", "a", "a")), model)
+    assert 0.5 < left.low <= exact
+    half = (count // 2, "left", "a", "b"), (count // 2, "right", "b", "a")
+    (best, _), _ = strengths(votes(*half), model)
+    assert 0 < 2 * best.strength.low <= np.log(exact / (1 - exact))
+
+
 def test_one_rater_s_habit_widens_the_interval():
     """Four raters who disagree strongly about two models: 400 votes lean one way and are not enough."""
     lean = {"ann": 0.95, "bob": 0.9, "cem": 0.6, "dan": 0.1}
@@ -153,6 +170,52 @@ def test_raters_agree_about_clips_and_not_about_sides():
     assert agreement.between_raters(given) == (1.0, 2)
 
 
+def marked(number: int, left: str, right: str, rater: str, *marks: Mark) -> Answer:
+    given = answer(number, "tie", left, right, rater)
+    return replace(given, frames=4, ballot=Ballot("tie", marks))
+
+
+def test_marks_agree_frame_by_frame():
+    """By hand: of two raters' marks on opposite sides, frames 0 to 2 overlap; they agree on the clip in 0 and 1.
+
+    Alpha is that of these six labels; what only one of them marked, and who did not mark, does not count.
+    """
+    given = [
+        marked(0, "a", "b", "ann", Mark(0, 3, "left")),
+        marked(1, "b", "a", "bob", Mark(0, 2, "right"), Mark(2, 4, "left")),
+        marked(2, "a", "b", "cem"),
+        marked(3, "c", "d", "ann", Mark(0, 4, "tie")),
+        marked(4, "c", "d", "bob"),
+    ]
+    alpha, pairs = agreement.by_frame(given)
+    units, labels = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 0, 0, 1])
+    assert pairs == 1 and alpha == pytest.approx(agreement.krippendorff_alpha(units, labels))
+    assert agreement.by_frame(given[2:]) == (None, 0) == agreement.by_frame([])
+    ties = [marked(number, "a", "b", rater, Mark(0, 1, "left"), Mark(1, 4, "tie")) for number, rater in enumerate("xy")]
+    assert agreement.by_frame(ties) == (1.0, 1)
+
+
+def test_figures_wait_for_enough_votes():
+    """19 decided votes and 9 shared pairs are too few for any figure but counts; one more of each is enough."""
+    decided = [answer(i, "right" if i % 3 else "left", f"a{i}", f"b{i}") for i in range(19)]
+    ballot = Ballot("tie", (Mark(0, 8, "left"), Mark(8, 16, "right")))
+    shared = [
+        replace(answer(100 + i, "tie", f"a{i}s", f"b{i}s", rater), ballot=ballot)
+        for i in range(9)
+        for rater in ("ann", "bob")
+    ]
+    last = replace(answer(200, "left", "a0", "b0", "bob"), ballot=replace(ballot, choice="left"))
+    decided[0] = replace(decided[0], ballot=last.ballot)
+    made = {clip: clip[0] for vote in (*decided, *shared) for clip in (vote.left, vote.right)}
+    few = report([*decided, *shared], made, {})
+    assert (few.decided, few.shared_pairs, few.segment_pairs) == (19, 9, 9)
+    assert (few.left_share, few.alpha, few.segment_alpha) == (None, None, None)
+    assert [(standing.strength, standing.wins + standing.losses) for standing in few.models] == [(None, 19)] * 2
+    enough = report([*decided, *shared, last], made, {})
+    assert (enough.decided, enough.shared_pairs, enough.alpha, enough.segment_alpha) == (20, 10, 1, 1)
+    assert enough.left_share and all(standing.strength for standing in enough.models)
+
+
 def test_repeats_are_compared_by_clip():
     """Same clip again, another clip, tie and both bad, a repeat of a skipped pair: two of three alike."""
     given = [answer(i, choice, "a", "b") for i, choice in enumerate(("left", "left", "tie", "skip"))]
@@ -171,6 +234,8 @@ def test_still_clips_that_win_are_warned_of():
         sides = (f"lively{i}", f"still{i}")[:: -1 if i % 2 else 1]
         still_wins = i % 10 < 8
         given.append(answer(i, "left" if still_wins == sides[0].startswith("still") else "right", *sides))
+    given += [answer(100 + i, "tie", f"tied{i}", f"alike{i}") for i in range(5)]  # ties are no decided votes
+    motions |= {f"{kind}{i}": 5.0 for i in range(5) for kind in ("tied", "alike")}
     found = motion_audit(given, motions)
     assert found.correlation.value == pytest.approx(-0.6) and found.still_wins == 0.8 and found.votes == 100
     assert -1 <= found.correlation.low < -0.6 < found.correlation.high < 0 and "80%" in found.warning
@@ -179,9 +244,10 @@ def test_still_clips_that_win_are_warned_of():
 
 
 def test_motion_is_not_judged_without_votes_or_motions():
-    """Nine decided votes, or clips of unknown motion: nothing is said."""
-    given = [answer(i, "left", f"a{i}", f"b{i}") for i in range(9)]
-    assert motion_audit(given, {f"{side}{i}": float(i + (side == "a")) for i in range(9) for side in "ab"}) is None
+    """19 decided votes, or clips of unknown motion: nothing is said."""
+    given = [answer(i, "left", f"a{i}", f"b{i}") for i in range(20)]
+    motions = {f"{side}{i}": float(i + (side == "a")) for i in range(20) for side in "ab"}
+    assert motion_audit(given[1:], motions) is None and motion_audit(given, motions) is not None
     assert motion_audit(given, {}) is None
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import event
 
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences import database
+from huvidpo_core.preferences.records import Ballot, Mark
 from huvidpo_core.preferences.store import Store
 
 WRITER = """
@@ -126,6 +127,42 @@ def test_trouble_after_opening_is_a_sentence(tmp_path, monkeypatch, trouble):
     if made is not None:
         made.close()
         assert [clip.id for clip in store.list()] == ["a"]
+
+
+@pytest.mark.parametrize("trouble", ["locked", "disk full", "read-only"])
+def test_trouble_while_voting_loses_nothing(tmp_path, monkeypatch, trouble):
+    """The vote is refused with a sentence; when the trouble is over, the same pair is open and takes it.
+
+    What was said before stands throughout.
+    """
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.1)
+    healthy = Store(tmp_path)
+    for clip in "abcd":
+        healthy.video(clip).touch()
+        healthy.add(clip, {}, 0.0, frames=400, fps=8)
+    for clips in ("ab", "cd"):
+        healthy.votes.add_pair(*clips, source="seeds", prompt="", action="rain")
+    first = healthy.votes.show("ann")
+    healthy.votes.vote(first.id, "ann", Ballot("left"))
+    showing = healthy.votes.show("ann")
+    healthy.close()
+    make, advice = TROUBLES[trouble]
+    made = make(store := Store(tmp_path))
+    marks = tuple(Mark(start, start + 1, "left") for start in range(400))
+    for _ in range(2):
+        with pytest.raises(UserError, match=rf"huvidpo\.db cannot be used.*{advice}"):
+            store.votes.vote(showing.id, "ann", Ballot("right", marks))
+    if trouble != "disk full":  # taking back needs no room
+        with pytest.raises(UserError, match=advice):
+            store.votes.undo("ann")
+    if made is not None:
+        made.close()
+    store.close()
+    again = Store(tmp_path)
+    assert [(answer.showing, answer.ballot.choice) for answer in again.votes.history()] == [(first.id, "left")]
+    assert again.votes.show("ann") == showing
+    again.votes.vote(showing.id, "ann", Ballot("right", marks))
+    assert len(again.votes.history()) == 2
 
 
 @pytest.mark.parametrize("name", ["50% done", "what? now", "a#b", "ä & =;", "%20"])

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from huvidpo_core import cli
-from huvidpo_core.errors import UserError
+from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.preferences.vlm import VlmRater, read_answer
 from tests.clips import moving_clip
@@ -202,6 +202,17 @@ def test_silence_and_absence_are_sentences(server, rater, waits):
         replace(rater, url="http://127.0.0.1:1/v1").preference(clip(200), clip(100), "p", SEGMENTS)
     with pytest.raises(UserError, match="cannot be reached"):
         replace(rater, url="http://[::1").preference(clip(200), clip(100), "p", SEGMENTS)
+
+
+def test_stop_does_not_wait_for_the_next_try(server):
+    """The server asks for a minute's patience; Stop, pressed before, ends it in the pause after the first try."""
+    server.mishaps = [(429, "", {"Retry-After": "60"})]
+    stop = threading.Event()
+    stop.set()
+    values = {"HUVIDPO_JUDGE_URL": server.url, "HUVIDPO_JUDGE_MODEL": "see-1"}
+    with pytest.raises(Stopped):
+        VlmRater.from_environment(values, stop).preference(*[moving_clip(16)] * 2, "p", SEGMENTS)
+    assert len(server.requests) == 1
 
 
 def test_answers_are_found_in_what_models_write_around_them():

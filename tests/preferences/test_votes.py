@@ -61,6 +61,24 @@ def test_a_showing_stays_until_it_is_answered(open_store):
     assert store.votes.open_pairs("ann") == 2 and store.votes.show("ann").id != showing.id
 
 
+def test_the_pair_to_come_is_known_before_the_vote(open_store):
+    """What is given as coming after a showing is what comes then, on the same sides; asking changes nothing else."""
+    store = open_store()
+    for name in "pqr":
+        add_pair(store, name)
+    for left in (3, 2):
+        now = store.votes.show("ann")
+        coming = store.votes.show("ann", after=now.id)
+        assert coming.id != now.id
+        assert open_store().votes.show("ann", after=now.id) == coming and store.votes.show("ann") == now
+        assert store.votes.open_pairs("ann") == left
+        store.votes.vote(now.id, "ann", LEFT)
+        assert store.votes.show("ann") == coming
+    assert store.votes.show("ann", after=coming.id) is None
+    assert store.votes.undo("ann") == now == store.votes.show("ann")  # what is taken back comes first
+    assert store.votes.show("ann", after=now.id) == coming
+
+
 def test_each_pair_is_answered_once_and_about_one_in_ten_comes_back_swapped(store):
     """Forty pairs, the lot on a seed: all are seen; a repeat swaps the sides of a showing at least five answers ago."""
     store.votes._lot = random.Random(1)
@@ -128,6 +146,7 @@ def test_undo_opens_the_last_showing_and_keeps_its_vote_on_record(store):
         assert store.votes.show("ann") == expected
         store.votes.vote(expected.id, "ann", Ballot("right"))
     assert [answer.ballot.choice for answer in store.votes.history()] == ["right"] * 3
+    assert [answer.blind for answer in store.votes.history()] == [False, False, True]
     with store.database.reading() as session:
         rows = session.execute(select(VoteRow.choice, VoteRow.superseded.is_not(None))).all()
     assert sorted(map(tuple, rows)) == [("left", True)] * 2 + [("right", False)] * 3

@@ -2,17 +2,20 @@
 
 import random
 import threading
+import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
 from huvidpo_core import media
-from huvidpo_core.engine import Order, PairQueue
-from huvidpo_core.errors import UserError
+from huvidpo_core.engine import Order, PairQueue, Progress
+from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.pairing import READY
 from huvidpo_core.preferences.ballots import check_ballot, check_rater
 from huvidpo_core.preferences.records import Ballot, Estimate, Revealed, Showing, Standing, VotesReport
+from huvidpo_core.preferences.vlm import VlmRater
 
 
 class FakePairs:
@@ -23,14 +26,16 @@ class FakePairs:
         self.votes: list[tuple[Showing, Ballot]] = []
         self.taken_back: list[tuple[Showing, Ballot]] = []
         self.orders: list[Order] = []
+        self.for_rating: set[str] = set()  # clips that were made or brought for pairs
         self._lots = random.Random(0)
 
-    def next_pair(self, rater: str, action: str | None = None) -> Showing | None:
+    def next_pair(self, rater: str, action: str | None = None, after: str = "") -> Showing | None:
         check_rater(rater)
         for showing in self.standing.values():
-            if showing.rater == rater and action in (None, showing.action):
+            if showing.rater == rater and action in (None, showing.action) and showing.id != after:
                 return showing
-        done = {frozenset((showing.left, showing.right)) for showing, _ in self.votes if showing.rater == rater}
+        given = [*self.standing.values(), *(showing for showing, _ in self.votes)]
+        done = {frozenset((showing.left, showing.right)) for showing in given if showing.rater == rater}
         for first, second in self._pairs(action):
             if {first.id, second.id} not in done:
                 sides = [first, second]
@@ -67,7 +72,8 @@ class FakePairs:
 
     def pair_queue(self, action: str | None = None, rater: str = "") -> PairQueue:
         done = sum(showing.rater == rater and action in (None, showing.action) for showing, _ in self.votes)
-        return PairQueue(len(self._pairs(action)) - done, "", 0, "")
+        kept = READY if any(order.keep for order in self.orders) else 0
+        return PairQueue(len(self._pairs(action)) - done, "", 0, "", kept)
 
     def make_pairs(self, order: Order) -> None:
         """Make them at once."""
@@ -75,16 +81,35 @@ class FakePairs:
         self.orders.append(order)
         for seed in range(2 * order.count):
             *_, picture = self.first_frame(order.recipe.with_(seed=seed), threading.Event())
-            for _ in self.animate(picture.recipe, picture.image, threading.Event()):
-                pass
+            *_, clip = self.animate(picture.recipe, picture.image, threading.Event())
+            self.for_rating.add(clip.id)
 
     def stop_pairs(self) -> None:
         self.orders.clear()
 
     def bring_clips(self, files: Sequence[Path], prompt: str, action: str) -> list[str]:
-        recipe = self.defaults().with_(prompt=prompt, action=action, pack="").check(self.actions, self.styles)
+        recipe = (
+            self.defaults()
+            .with_(prompt=prompt, action=action, pack="", origin="brought")
+            .check(self.actions, self.styles)
+        )
         read = [media.read_video(file) for file in files]
-        return [self._keep(recipe, clip.frames[0], clip.frames, 0.0).id for clip in read]
+        taken = [self._keep(recipe, clip.frames[0], clip.frames, 0.0).id for clip in read]
+        self.for_rating.update(taken)
+        return taken
+
+    def judge_pairs(self, rater: str, stop: threading.Event, action: str | None = None) -> Iterator[Progress | int]:
+        """The left clip wins; a VLM needs its settings."""
+        name = VlmRater.from_environment().name if rater == "vlm" else "Miniature judge"
+        done, total = 0, self.pair_queue(action, name).ready
+        while showing := self.next_pair(name, action):
+            time.sleep(self.pause)
+            if stop.is_set():
+                raise Stopped
+            self.vote(showing.id, name, Ballot("left"))
+            done += 1
+            yield Progress(f"{name} judges", done, total, (total - done) * self.pause)
+        yield done
 
     def rated(self, rater: str) -> int:
         return sum(showing.rater == rater and ballot.choice != "skip" for showing, ballot in self.votes)
@@ -96,7 +121,10 @@ class FakePairs:
         return VotesReport(len(given), actions, raters, models, None, 0, 0, None, 0, None)
 
     def _pairs(self, action: str | None) -> list:
-        clips = sorted((c for c in self.gallery() if action in (None, c.recipe.action)), key=lambda clip: clip.created)
+        clips = sorted(
+            (c for c in self.gallery(for_rating=True) if action in (None, c.recipe.action)),
+            key=lambda clip: clip.created,
+        )
         return [pair for pair in combinations(clips, 2) if pair[0].recipe.action == pair[1].recipe.action]
 
     def _model(self, clip_id: str) -> str:

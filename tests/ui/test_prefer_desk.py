@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from huvidpo_core.engine import READY, Order
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.records import Ballot, Mark
 from huvidpo_core.ui.prefer_ballots import read_ballot, read_rater
@@ -54,7 +55,7 @@ def test_a_showing_tells_nothing_about_its_clips(desk, engine):
     answer = desk["next_pair"](ANNA)
     assert set(answer["showing"]) == {"id", "prompt", "action", "frames", "fps", "reel"}
     said = json.dumps(answer)
-    for clip in engine.gallery():
+    for clip in engine.gallery(for_rating=True):
         assert clip.id not in said
     assert "liked" not in said
 
@@ -65,13 +66,43 @@ def test_vote_and_undo(desk, engine):
     assert desk["next_pair"](ANNA)["showing"] == pair
     values = {**ANNA, "showing": pair["id"], "choice": "left", "marks": [[0, 8, "right"]], "seconds": 3}
     showing = engine.standing[pair["id"]]
-    models = [engine.clip(clip).recipe.pack or "base model" for clip in (showing.left, showing.right)]
-    assert desk["send_vote"](values) == {"revealed": {"choice": "left", "left": models[0], "right": models[1]}}
+    titles = {"horse_run": "Horse run (motion)", "horse_run/liked": "Horse run + liked", "": "the bare base model"}
+    sides = [engine.clip(clip).recipe for clip in (showing.left, showing.right)]
+    one, two = (f"{titles[recipe.pack]}, seed {recipe.seed}" for recipe in sides)
+    assert desk["send_vote"](values) == {"revealed": f"1 by {one}; 2 by {two}."}
     assert engine.votes == [(showing, Ballot("left", (Mark(0, 8, "right"),), (), 3.0))]
-    assert desk["counts"](ANNA) == {"rated": 1, "ready": 2, "making": "", "ordered": 0, "problem": ""}
+    counts = {"rated": 1, "ready": 2, "making": "", "ordered": 0, "kept": 0, "problem": ""}
+    assert desk["counts"](ANNA) == counts
     assert desk["next_pair"](ANNA)["showing"] != pair
     assert desk["undo_vote"](ANNA)["showing"] == pair
     assert engine.votes == []
+
+
+def test_the_pair_to_come(desk):
+    """With `after`, the page gets the pair that follows, files and all, while the present one stays open."""
+    pair = desk["next_pair"](ANNA)["showing"]
+    coming = desk["next_pair"]({**ANNA, "after": pair["id"]})["showing"]
+    assert coming["id"] != pair["id"] and coming["reel"] != pair["reel"]
+    assert desk["next_pair"](ANNA)["showing"] == pair
+    desk["send_vote"]({**ANNA, "showing": pair["id"], "choice": "tie"})
+    assert desk["next_pair"]({**ANNA, "after": 7})["showing"] == coming
+
+
+def test_a_vote_on_a_clip_that_was_deleted_meanwhile(desk, engine):
+    """It is taken; as far as it is known, the page is told what made the sides."""
+    pair = desk["next_pair"](ANNA)["showing"]
+    showing = engine.standing[pair["id"]]
+    answer = engine.vote(showing.id, "Anna", Ballot("left"))
+    engine.vote = lambda *_: answer
+    engine.delete(showing.left)
+    assert desk["send_vote"]({**ANNA, "showing": pair["id"], "choice": "left"})["revealed"].startswith("1 by ")
+
+
+def test_making_pairs_can_be_stopped_from_the_desk(desk, engine):
+    """The page learns that pairs are kept ready, and after the stop that none are."""
+    engine.orders.append(Order(engine.defaults(), keep=True))
+    assert desk["counts"](ANNA)["kept"] == READY
+    assert desk["stop_making"](ANNA)["kept"] == 0 and engine.orders == []
 
 
 def test_when_all_is_rated(desk):

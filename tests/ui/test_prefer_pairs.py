@@ -4,12 +4,13 @@ import gradio as gr
 import pytest
 
 from huvidpo_core import media
+from huvidpo_core.engine import READY
 from huvidpo_core.ui.prefer_pairs import PairForm
 from tests.ui.rated import FPS, coded, keep_clips
 
 FORM = {
-    "prompt": "a red horse", "action": "horse_run", "style": "cartoon", "count": 2, "pack": "horse_run", "rival": "",
-    "clip": None, "files": None,
+    "prompt": "a red horse", "action": "horse_run", "style": "cartoon", "many": "count", "count": 2,
+    "pack": "horse_run", "rival": "", "clip": None, "files": None,
 }  # fmt: skip
 
 
@@ -25,12 +26,35 @@ def test_each_way_orders_what_it_needs_and_no_more(form, engine):
     clip = keep_clips(engine, 1)[0].id
     for way in ("seeds", "structural", "models"):
         said, _ = form.order(way, **FORM | {"clip": clip})
-        assert "2 pairs are being made" in said
+        assert "Ordered: 2 pairs." in said
     seeds, structural, models = engine.orders
     assert {order.recipe.prompt for order in engine.orders} == {"a red horse"}
     assert (seeds.recipe.pack, seeds.clip, seeds.rival) == (None, "", "")
     assert (structural.recipe.pack, structural.clip, structural.rival) == (None, clip, "")
     assert (models.recipe.pack, models.clip, models.rival, models.count) == ("horse_run", "", "", 2)
+
+
+def test_a_number_is_a_number_and_keeping_ready_is_said(form, engine):
+    """An order of one is one; an order to keep pairs ready says so, and how many."""
+    assert "One pair." in form.order("seeds", **FORM | {"count": 1})[0]
+    said, _ = form.order("seeds", **FORM | {"many": "keep"})
+    assert f"Ordered: {READY} pairs, and as many more" in said
+    assert [(order.count, order.keep) for order in engine.orders] == [(1, False), (READY, True)]
+
+
+def test_words_that_name_another_action_are_remarked_on(form, engine):
+    """As on the Create tab; nothing is said where words and action agree."""
+    assert "Waterfall" in form.remarked("a red waterfall", "horse_run")
+    assert form.remarked("a red horse", "horse_run") == form.remarked(None, "rain") == ""
+
+
+def test_motion_is_taken_from_a_persons_own_clips(form, engine, tmp_path):
+    """Made one by one, or brought; the many clips that were made for pairs are no choice."""
+    (own,) = keep_clips(engine, 1)
+    form.order("seeds", **FORM)
+    (brought,) = engine.bring_clips([media.write_gif(tmp_path / "a.gif", coded(128, 80), FPS)], "a bar", "rain")
+    menu = form.show("structural", "horse_run", None)[5]
+    assert {clip for _, clip in menu.choices} == {own.id, brought}
 
 
 def test_a_clip_brings_its_scene(form, engine):
@@ -44,7 +68,8 @@ def test_brought_clips(form, engine, tmp_path):
     """Files become clips; what is wrong with the form is a sentence, and what was ordered is unharmed."""
     file = str(media.write_gif(tmp_path / "a.gif", coded(128, 80), FPS))
     assert "One clip is taken in" in form.order("brought", **FORM | {"files": [file]})[0]
-    assert engine.gallery()[0].recipe.prompt == "a red horse"
+    assert engine.gallery() == []
+    assert engine.gallery(for_rating=True)[0].recipe.prompt == "a red horse"
     assert "Choose the clips first" in form.order("brought", **FORM)[0]
     for way, files in (("seeds", None), ("brought", [file])):
         with pytest.raises(gr.Error, match="prompt is empty"):

@@ -7,21 +7,24 @@
     /** canvases: left and right; changed(): called after every frame that is drawn and every start and stop. */
     constructor(canvases, changed) {
       Object.assign(this, {canvases, changed, sides: [], frames: 0, frame: 0, fps: 8, speed: 1, loop: true});
-      Object.assign(this, {playing: false, played: new Set(), position: 0, loads: 0});
+      Object.assign(this, {playing: false, played: new Set(), position: 0});
     }
 
-    /** Fetch a reel (left frames, then right frames, in slots of one length) and show frame 0 of both. */
-    async load(url, frames, fps) {
-      const load = ++this.loads;
-      this.pause();
+    /** Fetch a reel (left frames, then right frames, in slots of one length); its pictures, ready to be drawn. */
+    static async fetch(url, frames) {
       const answer = await fetch(url);
       if (!answer.ok) throw new Error(`the clips' file answered ${answer.status}`);
       const reel = await answer.arrayBuffer();
       const slot = reel.byteLength / (2 * frames);
       const picture = (index) =>
         createImageBitmap(new Blob([new Uint8Array(reel, index * slot, slot)], {type: 'image/jpeg'}));
-      const pictures = await Promise.all(Array.from({length: 2 * frames}, (_, index) => picture(index)));
-      if (load !== this.loads) return false; // a later pair was asked for meanwhile
+      return Promise.all(Array.from({length: 2 * frames}, (_, index) => picture(index)));
+    }
+
+    /** Take the pictures of both sides and show frame 0. */
+    load(pictures, fps) {
+      this.pause();
+      const frames = pictures.length / 2;
       this.sides.flat().forEach((old) => old.close());
       this.sides = [pictures.slice(0, frames), pictures.slice(frames)];
       for (const canvas of this.canvases) {
@@ -32,7 +35,6 @@
       this.fps = fps;
       this.played = new Set();
       this.seek(0);
-      return true;
     }
 
     /** Whether every frame has been shown while playing. */
@@ -68,8 +70,9 @@
       this.played.add(this.frame);
       this.changed();
       let before = performance.now();
+      const clock = (this.clock = {}); // one at a time: after a stop and a start, the last one has had its day
       const tick = (now) => {
-        if (!this.playing) return;
+        if (!this.playing || this.clock !== clock) return;
         const elapsed = Math.min(Math.max(now - before, 0), LONGEST_STEP);
         before = now;
         this.advance((elapsed / 1000) * this.fps * this.speed);

@@ -1,5 +1,6 @@
 // The rating desk: asks the server for pairs, plays them, takes the answer by button or key and sends it. An answer stays
-// here until the server has confirmed it; marks and scores outlive a reload.
+// here until the server has confirmed it; marks and scores outlive a reload. While a pair is rated, the next one's clips
+// are brought into memory.
 (() => {
   const VOTES = {1: 'left', 2: 'right', 0: 'tie', 9: 'both_bad', s: 'skip'};
   const KEYS = {
@@ -11,11 +12,13 @@
   const NOT_YET = 'Voting opens when both clips have played to their end.';
   const NONE_READY = 'No pair is waiting. Have some made below, under Make pairs; they appear here when they are ready.';
   const COMING = 'The next pair is being made and appears here when it is ready.';
+  const TAKEN_BACK = 'Your last vote is taken back: rate this pair again. Since its models have been named, the new ' +
+    'answer does not count in comparing models.';
   const AGAIN = 2500; // ms until the server is asked again
 
   class Desk {
     constructor(element, server) {
-      Object.assign(this, {element, server, showing: null, busy: false, shownAt: 0});
+      Object.assign(this, {element, server, showing: null, busy: false, shownAt: 0, turn: 0, coming: null});
       this.find = (selector) => element.querySelector(selector);
       const {Lockstep, Timeline} = window.HuViDPO;
       this.player = new Lockstep([...element.querySelectorAll('canvas')], () => this.follow());
@@ -39,37 +42,61 @@
 
     /** The next pair, or the news that there is none yet. */
     async next() {
-      this.busy = true;
-      await this.shown(await this.server.next_pair(this.values()));
+      await this.show(() => this.server.next_pair(this.values()));
     }
 
-    async shown(answer) {
+    /** Show the pair that the server answers with; what else was asked for and is still on its way is forgotten. */
+    async show(ask) {
+      const turn = ++this.turn;
       this.busy = true;
+      this.forget();
+      const answer = await ask();
+      if (turn !== this.turn) return;
       if (!answer || answer.error) return this.wait(answer?.error ?? 'The server does not answer. Asking again.');
-      if (!answer.showing) {
-        this.count(answer);
-        return this.wait(answer.making || answer.ordered ? COMING : NONE_READY);
-      }
+      if (!answer.showing) return this.wait(this.count(answer));
       try {
-        const {showing} = answer;
-        if (await this.player.load(showing.reel, showing.frames, showing.fps)) this.open(showing);
+        const pair = await this.fetch(answer.showing);
+        if (turn === this.turn) this.open(pair);
       } catch (error) {
         console.warn(error);
-        this.wait('The clips could not be loaded. Trying again.');
+        if (turn === this.turn) this.wait('The clips could not be loaded. Trying again.');
       }
+    }
+
+    async fetch(showing) {
+      return {showing, pictures: await window.HuViDPO.Lockstep.fetch(showing.reel, showing.frames)};
+    }
+
+    /** Bring the pair after this one into memory, if there is one. Of its clips the page learns no more than of these. */
+    prepare() {
+      const found = (answer) => (answer?.showing ? this.fetch(answer.showing) : null);
+      const coming = this.server.next_pair({...this.values(), after: this.showing.id}).then(found).catch(() => null);
+      this.coming = coming;
+      coming.then((pair) => { if (!pair && this.coming === coming) this.coming = null; }); // `look` tries again
+    }
+
+    /** Let go of the pair that was brought into memory: another is to be shown. */
+    forget() {
+      this.coming?.then((pair) => pair?.pictures.forEach((picture) => picture.close()));
+      this.coming = null;
     }
 
     /** From time to time: how many pairs wait, and whether one has come for a page that has none. */
     async look() {
       if (this.element.offsetParent === null || document.hidden || this.stateNow === 'name') return;
       const answer = await this.server.counts(this.values());
-      if (answer && !answer.error) this.count(answer);
-      if (this.stateNow === 'waiting' && !(answer && !answer.error && answer.ready === 0)) await this.next();
+      const known = answer && !answer.error;
+      const words = known && this.count(answer);
+      if (this.stateNow === 'waiting') {
+        if (known && answer.ready === 0) this.find('.hv-waits p').textContent = words;
+        else await this.next();
+      } else if (known && answer.ready > 1 && this.showing && !this.busy && !this.coming) this.prepare();
     }
 
     /** Show a pair whose clips are in memory, with the marks and scores it had before a reload. */
-    open(showing) {
+    open({showing, pictures}) {
       const draft = JSON.parse(sessionStorage[this.draftOf(showing)] ?? '{}');
+      this.player.load(pictures, showing.fps);
       this.showing = showing;
       this.timeline.set(showing.frames, showing.fps, draft.marks);
       this.fillLengths();
@@ -84,6 +111,7 @@
       this.busy = false;
       this.shownAt = performance.now();
       this.follow();
+      this.prepare();
       this.look();
       if (!matchMedia('(prefers-reduced-motion: reduce)').matches) this.player.play();
     }
@@ -91,10 +119,12 @@
     async vote(choice) {
       if (this.busy || !this.showing) return;
       if (choice !== 'skip' && !this.player.seen) return this.say(NOT_YET);
+      const {showing} = this;
+      const turn = ++this.turn;
       this.busy = true;
       this.follow(); // the buttons close at once: a second press would be for a pair not yet shown
       const ballot = {
-        ...this.values(), showing: this.showing.id, choice, marks: this.timeline.runs(), scores: this.scores(),
+        ...this.values(), showing: showing.id, choice, marks: this.timeline.runs(), scores: this.scores(),
         seconds: (performance.now() - this.shownAt) / 1000,
       };
       let answer;
@@ -104,12 +134,15 @@
       }
       if (answer.error) {
         this.say(answer.error);
-      } else {
-        delete sessionStorage[this.draftOf(this.showing)];
-        const {left, right} = answer.revealed;
-        this.say(`${CHOSEN[choice]} ${left === right ? `Both are by ${left}.` : `1 is by ${left}, 2 by ${right}.`}`);
+        return this.next(); // the same pair again, with its marks, unless it has been answered elsewhere
       }
-      await this.next(); // after an error the same pair again, with its marks, unless it has been answered elsewhere
+      delete sessionStorage[this.draftOf(showing)];
+      this.say(`${CHOSEN[choice]} ${answer.revealed}`);
+      const pair = await this.coming;
+      if (turn !== this.turn) return; // pairs of another action were asked for meanwhile
+      this.coming = null;
+      if (pair) this.open(pair);
+      else await this.next();
     }
 
     async undo() {
@@ -125,8 +158,8 @@
       if (!answer || answer.error) return this.say(answer?.error ?? 'The server does not answer.');
       if (!answer.showing) return this.say('There is no vote of yours to take back.');
       if (this.showing) this.keep();
-      this.say('Your last vote is taken back. Rate this pair again.');
-      await this.shown(answer);
+      this.say(TAKEN_BACK);
+      await this.show(() => answer);
     }
 
     // --- what the person sees ----------------------------------------------------------------------------------------
@@ -139,10 +172,22 @@
       this.find('.hv-prefer').dataset.state = name;
     }
 
-    count({rated, ready, making, ordered, problem}) {
-      const more = making ? `, making another (${making})` : ordered ? `, ${ordered} ordered` : '';
-      this.find('.hv-count').textContent = `${rated} rated, ${ready} waiting${more}`;
+    /** Say how many pairs there are and what is being made; returns what to say where none is ready. */
+    count({rated, ready, making, ordered, kept, problem}) {
+      this.find('.hv-count').textContent = `${rated} rated, ${ready} waiting`;
       this.find('.hv-problem').textContent = problem;
+      const now = making ? [`Making a pair: ${making}${ordered ? `; ${ordered} more to come` : ''}.`] : [];
+      if (kept) now.push(`${kept} are kept ready while you rate.`);
+      this.find('.hv-making span').textContent = now.join(' ');
+      this.find('.hv-making').hidden = !now.length;
+      return now.length ? COMING : NONE_READY;
+    }
+
+    async stopMaking() {
+      const answer = await this.server.stop_making(this.values());
+      if (!answer || answer.error) return this.say(answer?.error ?? 'The server does not answer.');
+      this.count(answer);
+      this.say('No more pairs are made. Those that are finished stay.');
     }
 
     say(text) {
@@ -230,6 +275,7 @@
         mark_right: () => timeline.mark('right'),
       };
       if (name === 'undo') this.undo();
+      else if (name === 'stop') this.stopMaking();
       else if (name === 'rename') this.rename();
       else if (this.showing) actions[name]();
     }

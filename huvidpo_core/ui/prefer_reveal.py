@@ -1,0 +1,32 @@
+"""Which model made which side, as a sentence for after the vote. Pure functions, no gradio."""
+
+from collections.abc import Sequence
+
+from huvidpo_core.engine import PackChoice
+from huvidpo_core.preferences.records import Revealed
+from huvidpo_core.preferences.store import BASE_MODEL, BROUGHT
+from huvidpo_core.recipe import Recipe
+
+
+def reveal_words(
+    revealed: Revealed, left: Recipe | None, right: Recipe | None, choices: Sequence[PackChoice] = ()
+) -> str:
+    """The models by their titles in the menu `choices`, and how the sides differ as far as their recipes are known."""
+    one, two = (title_of(model, choices) for model in (revealed.left_model, revealed.right_model))
+    if revealed.left_model == revealed.right_model == BROUGHT:
+        return "Both were brought by somebody."
+    if not left or not right:
+        return f"Both by {one}." if one == two else f"1 by {one}, 2 by {two}."
+    if left.seed == right.seed:
+        return f"1 by {one}, 2 by {two}, both with seed {left.seed}."
+    if one != two:
+        return f"1 by {one}, seed {left.seed}; 2 by {two}, seed {right.seed}."
+    varied = ", varying the motion of one clip" if left.reference and left.reference == right.reference else ""
+    return f"Both by {one}{varied}: 1 with seed {left.seed}, 2 with seed {right.seed}."
+
+
+def title_of(model: str, choices: Sequence[PackChoice]) -> str:
+    """A model as a person knows it; one that is no longer in the menu by its name."""
+    if model == BASE_MODEL:
+        return "the bare base model"
+    return next((choice.title for choice in choices if choice.id == model), model)

@@ -1,0 +1,26 @@
+"""What a person does again and again on the Prefer tab."""
+
+from playwright.sync_api import expect
+
+OPEN = "[data-vote=left]:enabled"
+SHOWN = "[data-state=rating]"
+
+
+def rate(page, name="Anna"):
+    """Open the tab and say who rates, unless the browser knows."""
+    page.get_by_role("tab", name="Prefer").click()
+    if name:
+        page.locator("[name=rater]").fill(name)
+        page.get_by_role("button", name="Start rating").click()
+
+
+def says(page, text):
+    expect(page.locator(".hv-say")).to_contain_text(text)
+
+
+def vote(page, key):
+    """Wait until the vote is open, and press a key."""
+    page.wait_for_selector(OPEN)
+    page.locator(".hv-say").evaluate("say => { say.textContent = '' }")
+    page.keyboard.press(key)
+    expect(page.locator(".hv-say")).not_to_be_empty()

@@ -1,0 +1,84 @@
+"""A person at the Align tab, in a real browser: a training begun, followed, stopped, tried out and put to use."""
+
+import pytest
+from playwright.sync_api import expect
+
+from huvidpo_core.engine import Score
+from huvidpo_core.preferences.records import Estimate
+from tests.browser.conftest import SLOW
+from tests.finished import write_pack
+
+expect.set_options(timeout=SLOW)
+pytestmark = pytest.mark.browser
+
+
+def open_tab(page):
+    page.get_by_role("tab", name="Align").click()
+    expect(page.locator("#align-supply")).to_contain_text("24 judged pairs, 22 with a better clip")
+
+
+def test_a_training_is_begun_followed_stopped_and_resumed(open_page, engine):
+    """One press; bar, plots and clips come by themselves; it survives a reload; Stop keeps it, Resume ends it."""
+    engine.trainings.pause = 0.5
+    page = open_page()
+    open_tab(page)
+    page.locator("#align-name input, #align-name textarea").fill("calm")
+    page.locator("#align-more > button").first.click()
+    expect(page.locator("#align-lr input")).to_have_value("0.0005")
+    page.locator("#align-steps input").fill("2000")
+    page.locator("#align-start").click()
+    expect(page.locator("#align-head")).to_contain_text("of 2000 · about")
+    expect(page.locator("#align-plots svg")).to_have_count(5)
+    expect(page.locator("#align-clips")).to_contain_text("Step 4")
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    open_tab(page)
+    expect(page.locator(".hv-run-row")).to_contain_text("Running")
+    page.wait_for_function("() => [...document.querySelectorAll('#align-clips video')].some((v) => v.readyState >= 2)")
+    page.locator("#align-stop").click()
+    expect(page.locator("#align-head")).to_contain_text("Stopped. Resume continues here.")
+    expect(page.locator(".hv-run-row")).to_contain_text("Stopped")
+    expect(page.locator("#align-stop")).to_be_hidden()
+    page.locator("#align-resume").click()
+    expect(page.locator("#align-stop")).to_be_visible()
+    page.locator("#align-stop").click()
+    page.locator("#align-remove").click()
+    page.locator("#align-remove-yes").click()
+    expect(page.locator("#align-runs")).to_contain_text("No training yet")
+
+
+def test_tried_blind_it_is_put_to_use(open_page, engine):
+    """A round, the way to its pairs, the verdict, Use it; Create offers it at once, without a reload."""
+    write_pack(engine.data / "packs" / "waterfall")
+    trainings = engine.trainings
+    trainings.pause = 0.01
+    trainings.start(trainings.prepare("waterfall", trainings.settings(steps=8), name="calm"))
+    page = open_page()
+    open_tab(page)
+    expect(page.locator("#align-head")).to_contain_text("Finished")
+    expect(page.locator("#align-use")).to_be_disabled()
+    page.locator("#align-round").click()
+    expect(page.locator("#align-helped")).to_contain_text("8 pairs of the round wait in Prefer, under Waterfall")
+    page.locator("#align-rate").click()
+    expect(page.get_by_role("tab", name="Prefer")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#rating [name=action]")).to_have_value("waterfall")
+    engine.blind_rounds.result = Score(8, 8, 7, 0, 1, Estimate(0.875, 0.53, 0.98))
+    page.get_by_role("tab", name="Align").click()
+    expect(page.locator("#align-helped")).to_contain_text("It helped.")
+    page.locator("#align-use").click()
+    expect(page.locator("#align-helped")).to_contain_text("In use: choose “Waterfall + calm”")
+    page.locator("#loras > button").first.click()
+    expect(page.locator("#loras-table")).to_contain_text("88% (53% to 98%)")
+    page.get_by_role("tab", name="Create").click()
+    page.locator("#pack input").click()
+    expect(page.get_by_role("option", name="Waterfall + calm")).to_be_visible()
+
+
+def test_what_cannot_be_trained_is_said(open_page, engine):
+    """No votes on an action: the button waits, and the page says what to do."""
+    engine.trainings.supply.given = {}
+    page = open_page()
+    page.get_by_role("tab", name="Align").click()
+    expect(page.locator("#align-supply")).to_contain_text("No votes on Waterfall yet. Rate some pairs in Prefer first.")
+    expect(page.locator("#align-start")).to_be_disabled()
+    expect(page.locator("#align-head")).to_contain_text("Your training will be followed here")

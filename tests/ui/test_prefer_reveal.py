@@ -1,0 +1,43 @@
+"""How the models are named after a vote: in a person's words, with what tells the sides apart."""
+
+import pytest
+
+from huvidpo_core.preferences.records import Revealed, Showing
+from huvidpo_core.preferences.store import BASE_MODEL, BROUGHT
+from huvidpo_core.recipe import Recipe
+from huvidpo_core.results import PackChoice
+from huvidpo_core.ui.prefer_reveal import reveal_words
+
+MENU = [PackChoice("waterfall", "Waterfall (motion)"), PackChoice("waterfall/liked", "Waterfall + liked")]
+SHOWING = Showing("s", "Anna", "a", "b", "a waterfall", "waterfall", 16, 8)
+SEED_17, SEED_42 = (Recipe("a waterfall", "waterfall", "cartoon", seed=seed) for seed in (17, 42))
+VARIED = {"reference": "c", "eta": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("models", "recipes", "said"),
+    [
+        (("waterfall",) * 2, (SEED_17, SEED_42), "Both by Waterfall (motion): 1 with seed 17, 2 with seed 42."),
+        (
+            ("waterfall",) * 2,
+            (SEED_42.with_(**VARIED), SEED_17.with_(**VARIED)),
+            "Both by Waterfall (motion), varying the motion of one clip: 1 with seed 42, 2 with seed 17.",
+        ),
+        (
+            ("waterfall/liked", BASE_MODEL),
+            (SEED_17, SEED_17),
+            "1 by Waterfall + liked, 2 by the bare base model, both with seed 17.",
+        ),
+        (
+            (BASE_MODEL, "gone"),
+            (SEED_17, SEED_42),
+            "1 by the bare base model, seed 17; 2 by gone, seed 42.",
+        ),
+        ((BROUGHT, BROUGHT), (SEED_17, SEED_17), "Both were brought by somebody."),
+        (("waterfall", BASE_MODEL), (None, SEED_17), "1 by Waterfall (motion), 2 by the bare base model."),
+        (("waterfall",) * 2, (SEED_17, None), "Both by Waterfall (motion)."),
+    ],
+)
+def test_the_sides_are_named(models, recipes, said):
+    """Titles instead of names in the store; the seeds, where they are known, side by side."""
+    assert reveal_words(Revealed(SHOWING, "left", *models), *recipes, MENU) == said
