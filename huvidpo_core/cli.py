@@ -15,7 +15,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # stderr is for our on
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
-from huvidpo_core import media
+from huvidpo_core import cli_training, media
 from huvidpo_core.config import PACKS, load_actions
 from huvidpo_core.engine import Clip, Engine, Picture, Progress, choose_profile
 from huvidpo_core.errors import UserError
@@ -89,6 +89,16 @@ def parser() -> Parser:
     judge.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
     judge.set_defaults(run=evaluate)
 
+    cli_training.add_commands(commands)
+
+    bring = commands.add_parser("bring", help="take in clips to be rated: MP4s, GIFs, or folders of them")
+    bring.add_argument("--clips", type=Path, nargs="+", required=True, help="files and folders")
+    bring.add_argument("--prompt", required=True, help="what they show; clips of one prompt are paired")
+    bring.add_argument("--action", required=True)
+    bring.add_argument("--profile", help="miniature or full; chosen by the hardware when not given")
+    bring.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
+    bring.set_defaults(run=bring_clips)
+
     rater = commands.add_parser("judge", help="let an automatic rater vote on the pairs it has not seen")
     rater.add_argument(
         "--rater",
@@ -108,7 +118,7 @@ def parser() -> Parser:
     out.add_argument("--parquet", action="store_true", help="add a parquet as Diffusion-DPO lays it out")
     out.set_defaults(run=export)
     back = commands.add_parser("import", help="bring back what export wrote; nothing comes in twice")
-    back.add_argument("--input", type=Path, required=True, help="the exported folder")
+    back.add_argument("--input", type=Path, required=True, help="the exported folder, or a .zip of it")
     back.set_defaults(run=import_votes)
     for command in (out, back):
         command.add_argument("--profile", help="miniature or full; chosen by the hardware when not given")
@@ -195,6 +205,12 @@ def evaluate(options: argparse.Namespace) -> None:
     sys.stdout.write(found.summary())
 
 
+def bring_clips(options: argparse.Namespace) -> None:
+    """Take clips in and print how many."""
+    engine = Engine(choose_profile(options.profile), options.data)
+    sys.stdout.write(f"{len(engine.bring_clips(options.clips, options.prompt, options.action))} clips\n")
+
+
 def judge_pairs(options: argparse.Namespace) -> None:
     """Vote on the open pairs and print how many votes that were."""
     engine = Engine(choose_profile(options.profile), options.data)
@@ -213,7 +229,7 @@ def export(options: argparse.Namespace) -> None:
 def import_votes(options: argparse.Namespace) -> None:
     """Bring an export in and print how many votes are new."""
     engine = Engine(choose_profile(options.profile), options.data)
-    sys.stdout.write(f"{engine.import_votes(options.input)} votes\n")
+    sys.stdout.write(f"{follow(engine.import_votes([options.input], threading.Event()))} votes\n")
 
 
 def check_writable(path: Path, flag: str) -> None:

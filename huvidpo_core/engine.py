@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from huvidpo_core import media
+from huvidpo_core import media, sharing
+from huvidpo_core.blind_round import BlindRounds, Score
 from huvidpo_core.config import (
     PACKS,
     Action,
@@ -24,23 +25,48 @@ from huvidpo_core.config import (
     load_profile,
     load_styles,
 )
+from huvidpo_core.device_lock import DeviceLock
 from huvidpo_core.errors import UserError, enough_memory
 from huvidpo_core.gallery import Gallery
+from huvidpo_core.loras import Lora, Loras
 from huvidpo_core.models.menu import PackMenu
-from huvidpo_core.pairing import Order, Pairing, PairMaker, PairQueue
+from huvidpo_core.pairing import READY, Order, Pairing, PairMaker, PairQueue
 from huvidpo_core.preferences.records import Ballot, Revealed, Showing, VotesReport
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.progress import Progress
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.results import Clip, PackChoice, Picture, Reading
+from huvidpo_core.sharing import exports_folder
 from huvidpo_core.studio import Studio
+from huvidpo_core.supply import BEGINNING, GOOD, Stock
+from huvidpo_core.training.record import RunFolder, RunState
+from huvidpo_core.trainings import Trainings
 from huvidpo_core.workbench import Workbench
 
 if TYPE_CHECKING:
     from huvidpo_core.evaluation import Evaluation
     from huvidpo_core.generation.models import Models
 
-__all__ = ["Clip", "Engine", "Order", "PackChoice", "PairQueue", "Picture", "Progress", "Reading", "choose_profile"]
+__all__ = [
+    "BEGINNING",
+    "GOOD",
+    "READY",
+    "Clip",
+    "Engine",
+    "Lora",
+    "Order",
+    "PackChoice",
+    "PairQueue",
+    "Picture",
+    "Progress",
+    "Reading",
+    "RunFolder",
+    "RunState",
+    "Score",
+    "Stock",
+    "choose_profile",
+    "exports_folder",
+]
 
 
 def choose_profile(name: str | None) -> Profile:
@@ -69,11 +95,17 @@ class Engine:
         self.actions: dict[str, Action] = load_actions()
         self._packs_folder = packs / profile.family
         self._menu = PackMenu(self._packs_folder)
-        self._bench = Workbench(profile, device)
+        self._bench = Workbench(profile, device, DeviceLock(data))
         self.store = Store(data)
         self._clips = Gallery(self.store)
         self._studio = Studio(profile, self._bench, self._packs_folder, self._clips, self.actions, self.styles)
         self._pairing = Pairing(PairMaker(self._studio, self._clips, self.store.votes), self.store.votes)
+
+        self.trainings = Trainings(
+            data, profile, device, self.store, self._packs_folder, self.actions, self.styles
+        )  # stage 2: ask for one, watch it, put its LoRA to use
+        self.blind_rounds = BlindRounds(self._packs_folder, self.trainings.supply, self._pairing.order)  # did it help?
+        self.loras = Loras(self._packs_folder, self._bench, data)  # those that were put to use
 
     # What there is
 
@@ -148,9 +180,9 @@ class Engine:
         """
         return self._studio.animate(recipe, image, stop)
 
-    def gallery(self) -> list[Clip]:
-        """All clips, newest first."""
-        return self._clips.list()
+    def gallery(self, for_rating: bool = False) -> list[Clip]:
+        """The clips that were made one by one, newest first; with `for_rating` those made or brought for pairs too."""
+        return self._clips.list(for_rating)
 
     def clip(self, clip_id: str) -> Clip:
         """One clip by its id. Raises UserError if there is none."""
@@ -224,15 +256,16 @@ class Engine:
         if rater not in ("profile", "vlm"):
             raise UserError(f"There is no automatic rater '{rater}'. Choose one of: profile, vlm.")
         with enough_memory():
-            judge = VlmRater.from_environment() if rater == "vlm" else ProfileRater(*self._bench.judges())
+            judge = VlmRater.from_environment(stop=stop) if rater == "vlm" else ProfileRater(*self._bench.judges())
             yield from judge_pairs(self.store.votes, judge, self._frames, stop, action)
 
-    def next_pair(self, rater: str, action: str | None = None) -> Showing | None:
+    def next_pair(self, rater: str, action: str | None = None, after: str = "") -> Showing | None:
         """The pair this rater is to judge now, the same until it is answered; None: none is left. Raises UserError.
 
-        While somebody rates, more pairs are made in the background as they were last ordered (`make_pairs`).
+        With `after`, the id of a showing: the pair that comes when that is answered. More pairs are made in the
+        background if the last order is to be kept up (`Order.keep`).
         """
-        showing = self.store.votes.show(rater, action)
+        showing = self.store.votes.show(rater, action, after)
         self._pairing.keep_ready(rater, action)
         return showing
 
@@ -248,12 +281,16 @@ class Engine:
         """How many pairs this rater has answered, skipped ones left out. Raises UserError."""
         return sum(self.store.votes.counts(rater).values())
 
-    def what_votes_say(self, action: str | None = None) -> VotesReport:
-        """The numbers of the panel, of one action or of all. Raises UserError."""
+    def raters(self) -> list[str]:
+        """Everybody who was shown a pair, automatic raters too, by name. Raises UserError."""
+        return self.store.votes.raters()
+
+    def what_votes_say(self, action: str | None = None, rater: str | None = None) -> VotesReport:
+        """The numbers of the panel, of one action or of all, of one rater or of all. Raises UserError."""
         from huvidpo_core.evaluation.metrics import clip_motion
         from huvidpo_core.preferences.ranking import report
 
-        answers = self.store.votes.history(action=action)
+        answers = self.store.votes.history(rater, action)
         clips = {clip for answer in answers for clip in (answer.left, answer.right)}
         models = {clip.id: clip.model for clip in self.store.find(clips).values()}
         return report(answers, models, self.store.motions(clips, clip_motion))
@@ -266,11 +303,20 @@ class Engine:
             raise UserError(f"There is no action '{action}'. Choose one of: {', '.join(self.actions)}.")
         return export(self.store, output, action=action, parquet=parquet)
 
-    def import_votes(self, folder: Path) -> int:
-        """Bring in what `export` wrote, nothing twice; returns how many votes are new. Raises UserError."""
-        from huvidpo_core.preferences.imports import import_votes
+    def export_archive(
+        self, stop: threading.Event, action: str | None = None, *, parquet: bool = False
+    ) -> Iterator[Progress | Path]:
+        """The same as one .zip, for a browser; the last item is where it lies. Raises UserError, Stopped."""
+        return sharing.export_archive(self.store, self.data, stop, action, parquet)
 
-        return import_votes(self.store, folder)
+    def import_votes(self, files: Sequence[Path], stop: threading.Event) -> Iterator[Progress | int]:
+        """Bring in what was exported, a folder, a .zip or its files, nothing twice; the last item is how many votes are
+        new. Raises UserError, Stopped; no vote is then brought in."""
+        return sharing.import_files(self.store, self.data, files, stop)
+
+    def push_votes(self) -> None:
+        """Push the votes to the hub from now on, if HUVIDPO_DATASET_REPO asks for it. Raises UserError."""
+        sharing.push_to_hub(self.store, self.data)
 
     # How
 

@@ -3,10 +3,11 @@
 import logging
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from huvidpo_core.config import Download, Profile
+from huvidpo_core.device_lock import DeviceLock
 from huvidpo_core.errors import Stopped, UserError, enough_memory
 from huvidpo_core.progress import Progress
 
@@ -20,8 +21,10 @@ log = logging.getLogger(__name__)
 class Workbench:
     """Knows no prompts and no clips. Importing it loads neither torch nor diffusers."""
 
-    def __init__(self, profile: Profile, device: str | None) -> None:
+    def __init__(self, profile: Profile, device: str | None, lock: DeviceLock | None = None) -> None:
+        """`lock` is what other processes of the same data folder wait for, such as trainings."""
         self.profile = profile
+        self._lock = lock
         self.models: Models | None = None
         self._device = device
         self._loading, self._turn = threading.Lock(), threading.Condition()
@@ -119,7 +122,7 @@ class Workbench:
             finally:
                 self._waiting -= not patient
         try:
-            with enough_memory():
+            with enough_memory(), self._lock.for_a_job(stop.is_set) if self._lock else nullcontext():
                 yield
         finally:
             with self._turn:

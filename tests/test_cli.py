@@ -5,6 +5,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors import SafetensorError
 
@@ -12,6 +13,7 @@ from huvidpo_core import cli, media
 from huvidpo_core.config import PACKS
 from huvidpo_core.models import weights
 from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.preferences.store import Store
 from huvidpo_core.workbench import Workbench
 from tests.reference import reference
 from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_profile
@@ -133,3 +135,17 @@ def test_every_command_explains_itself(run):
     """`--help` ends with status 0 and names the flags."""
     status, out, _ = run("generate", "--help")
     assert status == 0 and "--first-frame" in out
+
+
+def test_a_folder_of_clips_is_brought_and_paired(tmp_path, capsys):
+    """`bring` takes a folder's clips in and pairs those of one prompt; no clip in it is a sentence and status 2."""
+    folder = tmp_path / "mine"
+    for number in range(3):
+        media.write_mp4(folder / f"{number}.mp4", np.full((3, 80, 128, 3), 60 * number, np.uint8), 8)
+    command = ["bring", "--prompt", "a red horse", "--action", "horse_run", "--profile", "miniature"]
+    assert cli.main([*command, "--data", str(tmp_path / "data"), "--clips", str(folder)]) == 0
+    assert capsys.readouterr().out == "3 clips\n"
+    assert Store(tmp_path / "data").votes.open_pairs("ann", "horse_run") == 3
+    (tmp_path / "empty").mkdir()
+    assert cli.main([*command, "--data", str(tmp_path / "data"), "--clips", str(tmp_path / "empty")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huvidpo_core.errors import UserError
+from huvidpo_core.models import cards
 from huvidpo_core.models.packs import ActionPack, list_packs, scan_packs
 from huvidpo_core.results import PackChoice
 
 
 @dataclass(frozen=True)
 class PackMenu:
-    """The packs of one family, in `folder`, and the preference LoRAs beside them."""
+    """The packs of one family, in `folder`, and the preference LoRAs beside them. Those on trial can be used, but are
+    not shown: a blind round tells nobody which they are."""
 
     folder: Path
 
@@ -27,15 +29,15 @@ class PackMenu:
     def check(self, choice: str) -> None:
         """Raise a UserError that lists what there is, or says what is wrong with it, unless `choice` can be used."""
         packs, broken = scan_packs(self.folder)
-        known = [each.id for pack in packs for each in _choices(pack)]
-        if choice and choice not in known:
+        if choice and choice not in [each.id for pack in packs for each in _choices(pack, trials=True)]:
             if problem := broken.get(choice.partition("/")[0]):
                 raise UserError(problem)
-            there = ", ".join(known) or "none so far"
+            there = ", ".join(each.id for pack in packs for each in _choices(pack)) or "none so far"
             raise UserError(f"There is no action pack '{choice}'. Choose one of: {there}; or '' for the base model.")
 
 
-def _choices(pack: ActionPack) -> list[PackChoice]:
+def _choices(pack: ActionPack, trials: bool = False) -> list[PackChoice]:
     """The pack alone, then with each of its preference LoRAs."""
+    names = [name for name in pack.preferences if trials or not cards.on_trial(pack, name)]
     alone = PackChoice(pack.name, f"{pack.title} (motion)")
-    return [alone, *(PackChoice(f"{pack.name}/{name}", f"{pack.title} + {name}") for name in pack.preferences)]
+    return [alone, *(PackChoice(f"{pack.name}/{name}", f"{pack.title} + {name}") for name in names)]

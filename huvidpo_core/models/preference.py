@@ -30,16 +30,16 @@ class Adapter:
     config: Mapping[str, Any]  # fields of a LoraConfig
 
 
-def save(unet: nn.Module, adapter_name: str, path: Path) -> None:
-    """Write an adapter of `unet` to `path` (.safetensors), whole or not at all."""
+def save(unet: nn.Module, adapter_name: str, path: Path, notes: Mapping[str, str] | None = None) -> None:
+    """Write an adapter of `unet` to `path` (.safetensors), whole or not at all; `notes` go into its metadata."""
     tensors = get_peft_model_state_dict(unet, adapter_name=adapter_name)
-    write(Adapter(tensors, unet.peft_config[adapter_name].to_dict()), path)
+    write(Adapter(tensors, unet.peft_config[adapter_name].to_dict()), path, notes)
 
 
-def write(adapter: Adapter, path: Path) -> None:
-    """Write an adapter to `path` (.safetensors), whole or not at all."""
+def write(adapter: Adapter, path: Path, notes: Mapping[str, str] | None = None) -> None:
+    """Write an adapter to `path` (.safetensors), whole or not at all; `notes` go into its metadata."""
     config = {f"{_PREFIX}{key}": sorted(v) if isinstance(v, set) else v for key, v in adapter.config.items()}
-    metadata = {"format": "pt", LORA_ADAPTER_METADATA_KEY: json.dumps(config, sort_keys=True)}
+    metadata = {**(notes or {}), "format": "pt", LORA_ADAPTER_METADATA_KEY: json.dumps(config, sort_keys=True)}
     write_weights({f"{_PREFIX}{name}": tensor for name, tensor in adapter.tensors.items()}, path, metadata)
 
 

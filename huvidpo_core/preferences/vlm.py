@@ -154,6 +154,8 @@ def read_answer(text: str, count: int) -> list[Verdict]:
     Raises:
         ValueError: no such object, another number of verdicts, or a verdict that is none.
     """
+    if not isinstance(text, str):  # null, or a list of parts
+        raise ValueError("no text")
     begin = text.find("{", max(text.rfind("</think>"), 0))
     if begin < 0:
         raise ValueError("no object")

@@ -8,10 +8,12 @@ import gradio as gr
 from PIL import Image
 
 from huvidpo_core.config import PACKS
-from huvidpo_core.engine import Engine
-from huvidpo_core.media import MAX_PIXELS
+from huvidpo_core.engine import Engine, exports_folder
+from huvidpo_core.media import MAX_FILE, MAX_PIXELS
 from huvidpo_core.ui import words
+from huvidpo_core.ui.align import Align
 from huvidpo_core.ui.api import Api
+from huvidpo_core.ui.api_align import AlignApi
 from huvidpo_core.ui.create import AT_ONCE, Create
 from huvidpo_core.ui.memory import KEY, SECRET
 from huvidpo_core.ui.prefer import Prefer
@@ -45,7 +47,7 @@ class Consent:
     def _fetch(self) -> None:
         try:
             self.engine.warm_up()
-        except Exception:
+        except Exception:  # a thread of its own: whatever a network can do, nobody else would write it down
             log.exception("fetching the models failed; it is tried again when they are needed")
 
 
@@ -61,12 +63,16 @@ def build_app(engine: Engine) -> gr.Blocks:
             listing = gr.HTML(words.downloads(engine.missing_downloads()))
             agree = gr.Button("I agree, download", variant="primary", elem_id="agree")
         desk = Desk(engine)
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab("Create", id="create", elem_id="create") as tab:
                 create = Create(engine, sessions, consent.needed)
             with gr.Tab("Prefer", id="prefer", elem_id="prefer"):
                 Prefer(engine, desk)
+            with gr.Tab("Align", id="align", elem_id="align") as align_tab:
+                align = Align(engine)
+        align.wire(tabs, align_tab.select)
         Api(engine, desk).wire()
+        AlignApi(engine).wire()
         # These stand outside the tabs: in a tab that has never been open they would not work.
         stored = gr.BrowserState(storage_key=KEY, secret=SECRET)
         clock = gr.Timer(2, active=not engine.loaded)
@@ -100,12 +106,17 @@ def launch_options(engine: Engine) -> dict[str, Any]:
     """What `launch` must be given for this app: looks, keys, which files may be served, limits."""
     return {
         "theme": theme(),
-        "css_paths": [STATIC / "style.css", STATIC / "prefer.css"],
+        "css_paths": [STATIC / "style.css", STATIC / "prefer.css", STATIC / "align.css"],
         "head": "".join(f"<script>{(STATIC / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS),
         "favicon_path": STATIC / "icon.svg",
-        "allowed_paths": [str((engine.data / "clips").resolve()), str(reels_folder(engine))],
+        "allowed_paths": [
+            str((engine.data / "clips").resolve()),
+            str((engine.data / "runs").resolve()),
+            str(reels_folder(engine)),
+            str(exports_folder(engine.data)),
+        ],
         "blocked_paths": [str(PACKS), str((engine.data / "huvidpo.db").resolve())],
-        "max_file_size": "40mb",
+        "max_file_size": MAX_FILE,
         "run_history": False,
         "footer_links": ["api", "settings"],
         "ssr_mode": False,

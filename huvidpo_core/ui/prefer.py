@@ -2,6 +2,7 @@
 
 from html import escape
 from string import Template
+from typing import Any
 
 import gradio as gr
 
@@ -18,6 +19,7 @@ from huvidpo_core.ui.work import told
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 PLAYER_JS = "new window.HuViDPO.Desk(element, server);"
 ALL = ("All actions", "")
+EVERYBODY = ("Everybody", "")
 
 
 class Prefer:
@@ -32,21 +34,28 @@ class Prefer:
         with gr.Accordion("Make pairs", open=False, elem_id="pairs"):
             PairForm(engine)
         with gr.Accordion("What the votes say", open=False, elem_id="votes-panel") as self.panel:
-            self.action = gr.Dropdown(
-                [ALL, *titles(engine)], value="", label="Votes on", elem_id="votes-action", min_width=160
-            )
+            with gr.Row():
+                self.action = gr.Dropdown(
+                    [ALL, *titles(engine)], value="", label="Votes on", elem_id="votes-action", min_width=160
+                )
+                self.rater = gr.Dropdown(
+                    [EVERYBODY], value="", label="Votes by", elem_id="votes-rater", min_width=160,
+                    allow_custom_value=True,  # raters come while the page is open
+                )  # fmt: skip
             self.said = gr.HTML("", elem_id="votes")
         with gr.Accordion("Automatic raters", open=False, elem_id="judges"):
             judges = JudgeForm(engine, [ALL, *titles(engine)])
         with gr.Accordion("Exchange", open=False, elem_id="exchange"):
             exchange = ExchangeForm(engine, [ALL, *titles(engine)])
-        for said_more in (self.panel.expand, self.action.input, judges.voted.then, exchange.imported.then):
-            said_more(self.votes, self.action, self.said, **PRIVATE)
+        more = (self.panel.expand, self.action.input, self.rater.input, judges.voted.then, exchange.imported.then)
+        for said_more in more:
+            said_more(self.votes, [self.action, self.rater], [self.said, self.rater], **PRIVATE)
 
-    def votes(self, action: str | None) -> str:
-        """What the votes say about an action, or about all."""
+    def votes(self, action: str | None, rater: str | None) -> tuple[str, Any]:
+        """What the votes say about an action or all, by a rater or all; and the raters there are to choose from."""
         with told():
-            return votes_words(self.engine.what_votes_say(action or None), self.engine.actions)
+            said = votes_words(self.engine.what_votes_say(action or None, rater or None), self.engine.actions)
+            return said, gr.Dropdown(choices=[EVERYBODY, *((name, name) for name in self.engine.raters())])
 
 
 def titles(engine: Engine) -> list[tuple[str, str]]:

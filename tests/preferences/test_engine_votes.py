@@ -41,6 +41,8 @@ def test_what_the_votes_say_of_models_and_motion(engine):
     assert [(standing.name, standing.wins) for standing in said.models] == [("still", 20), ("lively", 0)]
     assert said.motion.still_wins == 1 and "100%" in said.motion.warning
     assert engine.what_votes_say("smile").votes == 0
+    assert engine.what_votes_say(rater="nobody").votes == 0
+    assert sum(engine.what_votes_say(rater=name).votes for name in engine.raters()) == said.votes
     for number in range(20):
         engine.store.video(f"lively{number}").write_bytes(b"")  # measured once, remembered
     assert engine.what_votes_say().motion == said.motion

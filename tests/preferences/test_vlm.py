@@ -159,7 +159,7 @@ def test_a_short_segment_has_fewer_pictures(server, rater):
 
 GARBAGE = ["", "not JSON", "{}", '{"choices": []}', reply("I prefer the first."), reply('{"segments": ["first"]}'),
            reply('{"segments": ["first", "left"]}'), reply('{"segments": 2}'), reply("{"),
-           reply('["first", "tie"]')]  # fmt: skip
+           reply('["first", "tie"]'), reply(None), reply([{"type": "text", "text": "{}"}])]  # fmt: skip
 
 
 @pytest.mark.parametrize("mishap", [(429, "slow down"), (500, "oops"), (503, ""), *((200, text) for text in GARBAGE)])

@@ -20,8 +20,10 @@ from huvidpo_core.engine import Clip, PackChoice, Picture, Progress, Reading
 from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.evaluation import Evaluation, evaluate
 from huvidpo_core.generation.words import read, vocabulary
+from huvidpo_core.models.menu import PackMenu
 from huvidpo_core.recipe import Recipe
 from tests.ui.fake_pairs import FakePairs
+from tests.ui.fake_trainings import FakeLoras, FakeRounds, FakeTrainings
 
 DOWNLOAD = Download("someone/large-model", "draws the first frame", 6.9, "CreativeML Open RAIL++-M", ("config.json",))
 
@@ -42,6 +44,10 @@ class FakeEngine(FakePairs):
         self._folder = data / "clips"
         self._folder.mkdir(parents=True, exist_ok=True)
         self.start_pairs()
+        packs = data / "packs"
+        self._menu = PackMenu(packs)
+        self.trainings = FakeTrainings(data, self.profile, packs, self.actions, self.styles)
+        self.blind_rounds, self.loras = FakeRounds(packs), FakeLoras(packs, data)
 
     def status(self) -> str:
         return "Miniature on cpu, models loaded" if self.models_loaded else "Miniature, models not loaded yet"
@@ -65,7 +71,8 @@ class FakeEngine(FakePairs):
     def packs(self, action: str) -> list[PackChoice]:
         title = self.actions[action].title
         own = [PackChoice(action, f"{title} (motion)"), PackChoice(f"{action}/liked", f"{title} + liked")]
-        return [*own, *self.extra_packs, PackChoice("", "None (base model)")]
+        kept = [choice for choice in self._menu.choices(action) if "/" in choice.id]
+        return [*own, *self.extra_packs, *kept, PackChoice("", "None (base model)")]
 
     def surprise(self, seed: int) -> Recipe:
         draw = random.Random(seed)
@@ -107,8 +114,9 @@ class FakeEngine(FakePairs):
         yield from self._work("animating", recipe.steps, stop, lambda part: clip[:, ::2, ::2])
         yield self._keep(recipe, image, clip, time.monotonic() - began)
 
-    def gallery(self) -> list[Clip]:
+    def gallery(self, for_rating: bool = False) -> list[Clip]:
         clips = [self.clip(path.stem) for path in self._folder.glob("*.json")]
+        clips = [clip for clip in clips if for_rating or clip.id not in self.for_rating]
         return sorted(clips, key=lambda clip: -clip.created)
 
     def clip(self, clip_id: str) -> Clip:

@@ -114,7 +114,10 @@ class FakePairs:
     def rated(self, rater: str) -> int:
         return sum(showing.rater == rater and ballot.choice != "skip" for showing, ballot in self.votes)
 
-    def what_votes_say(self, action: str | None = None) -> VotesReport:
+    def raters(self) -> list[str]:
+        return sorted({showing.rater for showing, _ in self.votes})
+
+    def what_votes_say(self, action: str | None = None, rater: str | None = None) -> VotesReport:
         given = [showing for showing, _ in self.votes if action in (None, showing.action)]
         actions, raters = Counter(s.action for s in given), Counter(s.rater for s in given)
         models = tuple(Standing(n, Estimate(0.5, 0.1, 0.9), 0.6, 3, 1, 2) for n in ("<b>liked</b>",) if given)

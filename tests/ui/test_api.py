@@ -26,9 +26,10 @@ def client(engine):
 
 
 def test_only_the_endpoints_are_public(client):
-    """The API lists the six endpoints with typed parameters and a description, and none of the page's own events."""
+    """The API lists the nine endpoints with typed parameters and a description, and none of the page's own events."""
     info = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(info) == {"/first_frame", "/animate", "/generate", "/evaluate", "/next_pair", "/vote"}
+    making, rating = {"/first_frame", "/animate", "/generate", "/evaluate"}, {"/next_pair", "/vote"}
+    assert set(info) == making | rating | {"/align_start", "/align_status", "/align_stop"}
     names = [parameter["parameter_name"] for parameter in info["/generate"]["parameters"]]
     assert names == [
         "prompt", "action", "style", "seed", "steps", "guidance", "sampler", "pack", "strength", "frames"

@@ -1,0 +1,171 @@
+"""Did it help? Pairs of clips by two models, on scenes that were not trained on, judged blind; and the win rate.
+
+Both clips of a pair share the first frame and the seed. The new LoRA is on trial meanwhile (`adoption`): nothing that a
+rater sees before the vote names it.
+"""
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huvidpo_core import adoption
+from huvidpo_core.config import Action
+from huvidpo_core.errors import UserError
+from huvidpo_core.pairing import Order
+from huvidpo_core.preferences.records import Estimate
+from huvidpo_core.recipe import Recipe
+from huvidpo_core.supply import Supply
+from huvidpo_core.training.record import RunFolder
+
+PAIRS = 8  # in a round
+NORMAL_95 = 1.959964  # deviations, between which 95 % of a normal distribution lie
+
+_SCORE = {"left": 1.0, "tie": 0.5, "both_bad": 0.5, "right": 0.0}
+
+
+@dataclass(frozen=True)
+class Score:
+    """How the new LoRA does against what it was trained on."""
+
+    pairs: int  # made so far
+    rated: int  # of these, by the raters whose votes were learned from
+    wins: int  # votes for the new one
+    ties: int
+    losses: int
+    win_rate: Estimate | None  # 0..1 over the rated pairs, a tie counting half; None before the first vote
+
+
+@dataclass(frozen=True)
+class BlindRounds:
+    """Rounds for the runs of a data folder; `order` has a pair made in the background."""
+
+    packs: Path
+    supply: Supply
+    order: Callable[[Order], None]
+
+    def make(self, run: RunFolder, pairs: int = PAIRS) -> None:
+        """Put a finished run's LoRA on trial and have a round made. Raises UserError."""
+        action = run.asked()["action"]
+        texts, styles = self._trained(run)
+        scenes = self._unseen(action, texts, styles, pairs)
+        use = adoption.try_out(run, self.packs)
+        self._order(action, scenes, f"{use.pack}/{use.adopted or use.trial}", use.pack)
+
+    def compare(self, action: str, one: str, other: str, pairs: int) -> None:
+        """Have pairs of two packs or LoRAs made, by their ids. Raises UserError."""
+        self._order(action, self._unseen(action, (), (), pairs), one, other)
+
+    def score(self, run: RunFolder) -> Score:
+        """What was said so far in this run's rounds: blind votes on scenes that it was not trained on. Raises
+        UserError."""
+        asked, new = run.asked(), self._new_sides(run)
+        said: dict[str, list[float]] = defaultdict(list)
+        for answer in self.supply.store.votes.history(action=asked["action"]):
+            counts = answer.pair in new and answer.blind and answer.repeat_of is None
+            if counts and answer.ballot.choice in _SCORE and answer.rater in (asked.get("raters") or [answer.rater]):
+                left = _SCORE[answer.ballot.choice]
+                said[answer.pair].append(left if answer.left == new[answer.pair] else 1 - left)
+        votes = Counter(score for scores in said.values() for score in scores)
+        rates = [sum(scores) / len(scores) for scores in said.values()]
+        return Score(len(new), len(said), votes[1.0], votes[0.5], votes[0.0], win_rate(rates) if rates else None)
+
+    def _new_sides(self, run: RunFolder) -> dict[str, str]:
+        """The new model's clip in each pair of this run's rounds, by the pair's id."""
+        use, store = adoption.used(run), self.supply.store
+        names = {f"{use.pack}/{name}" for name in (use.trial, use.adopted) if name}
+        texts, _ = self._trained(run)
+        pairs = store.votes.pairs("models", run.asked()["action"])
+        clips = store.find({clip for pair in pairs.values() for clip in pair}).values()
+        old = {clip.id for clip in clips if clip.model == use.pack}
+        new = {
+            clip.id
+            for clip in clips
+            if clip.model in names and clip.created >= use.since and not self._knows(texts, clip.recipe)
+        }
+        sides = {pair: two if one in old else one for pair, (one, two) in pairs.items() if old & {one, two}}
+        return {pair: clip for pair, clip in sides.items() if clip in new}
+
+    def _order(self, action: str, scenes: Sequence[tuple[str, str]], one: str, other: str) -> None:
+        for prompt, style in scenes:
+            self.order(Order(Recipe(prompt, action, style, pack=one), "models", rival=other))
+
+    def _trained(self, run: RunFolder) -> tuple[set[str], list[str]]:
+        """The texts that a run learned from, and the styles of its clips."""
+        from huvidpo_core.training.source import Source
+
+        source = Source.load(run.path)
+        clips = self.supply.store.find(source.clips).values()
+        return {pair.text for pair in source.pairs}, [clip.recipe.get("style", "") for clip in clips]
+
+    def _unseen(self, action: str, texts: Collection[str], styles: Sequence[str], count: int) -> list[tuple[str, str]]:
+        def trained(prompt: str, style: str) -> bool:
+            return self._knows(texts, {"prompt": prompt, "action": action, "style": style})
+
+        return unseen(self.supply.actions[action], self.supply.styles, styles, count, random.SystemRandom(), trained)
+
+    def _knows(self, texts: Collection[str], recipe: Mapping[str, str]) -> bool:
+        """Whether a clip of this recipe shows a scene that is among the texts; a dataset's have no style."""
+        prompt = recipe.get("prompt", "")
+        whole = self.supply.text(prompt, recipe.get("action", ""), recipe.get("style", ""))
+        return prompt in texts or whole in texts
+
+
+def unseen(
+    action: Action,
+    styles: Mapping[str, object],
+    wanted: Sequence[str],
+    count: int,
+    lot: random.Random,
+    trained: Callable[[str, str], bool],
+) -> list[tuple[str, str]]:
+    """`count` scenes of an action as prompt and style, none of which was trained on, as different as can be.
+
+    Prompts that were trained on in no style come before others, and the styles are those that were trained on, if that
+    can be.
+
+    Args:
+        action: whose scenes.
+        styles: all that there are, by name.
+        wanted: those to choose from where possible, each as often as it counts.
+        count: how many; scenes come again when there are fewer, and then have another first frame.
+        lot: draws among what is equally good.
+        trained: whether a prompt was trained on in a style.
+
+    Raises:
+        UserError: every scene was trained on.
+    """
+    prompts = dict.fromkeys((*action.scenes, *action.examples))
+    known = {prompt for prompt in prompts if any(trained(prompt, style) for style in styles)}
+    free = [(prompt, style) for prompt in prompts for style in styles if not trained(prompt, style)]
+    if not free:
+        raise UserError(
+            f"Every scene of '{action.title}' was trained on. Add some to its 'scenes' in assets/actions.toml."
+        )
+    share = Counter(wanted)
+    lot.shuffle(free)
+    taken: Counter[str] = Counter()
+    chosen: list[tuple[str, str]] = []
+    for _ in range(count):
+
+        def how_worn(scene: tuple[str, str]) -> tuple[float, ...]:
+            prompt, style = scene
+            overused = (taken[style] + 1) / share[style] if share[style] else math.inf
+            return overused == math.inf, chosen.count(scene), prompt in known, taken[prompt], overused
+
+        chosen.append(min(free, key=how_worn))
+        taken.update(chosen[-1])
+    return chosen
+
+
+def win_rate(scores: Sequence[float]) -> Estimate:
+    """The mean of one score for each pair, 0..1, and Wilson's 95 % interval (1927, "Probable inference").
+
+    The pair is what counts, for several votes on one are not independent; with ties the interval is a little wide.
+    """
+    n, p, z = len(scores), sum(scores) / len(scores), NORMAL_95
+    middle, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    low, high = ((middle + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
+    return Estimate(p, max(0.0, low), min(1.0, high))

@@ -1,0 +1,148 @@
+"""The preference LoRAs that a person keeps: listed with what is known of them, renamed, deleted, merged, sent and
+brought. Those on trial (`adoption`) are left alone. Importing this loads no torch.
+
+A LoRA's id is what a recipe calls it, 'PACK/NAME'.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from huvidpo_core import media
+from huvidpo_core.errors import UserError
+from huvidpo_core.models import cards
+from huvidpo_core.models.packs import ActionPack, list_packs
+from huvidpo_core.sharing import forget_old_exports, fresh_export
+from huvidpo_core.workbench import Workbench
+
+NOTES = "huvidpo"  # key of our own JSON in a LoRA file's metadata
+
+
+@dataclass(frozen=True)
+class Lora:
+    """One that stands in the menus."""
+
+    id: str
+    title: str  # of its pack and itself, as in the menus
+    name: str
+    pack: ActionPack
+    card: Mapping[str, Any]  # what is known of it; may be empty
+    size: int  # bytes
+
+
+class Loras:
+    """The LoRAs beside the packs of one family. Every method raises UserError where a file cannot be used."""
+
+    def __init__(self, packs: Path, bench: Workbench, data: Path) -> None:
+        """`packs` is the family's folder, `bench` knows the network they must fit, `data` where files are served."""
+        self._packs, self._bench, self._data = packs, bench, data
+
+    def list(self, action: str) -> list[Lora]:
+        """Those of an action's packs."""
+        found = []
+        for pack in list_packs(self._packs):
+            for name in pack.preferences if pack.action == action else ():
+                file = pack.preference_file(name)
+                if not cards.on_trial(pack, name):
+                    size, card = file.stat().st_size, cards.read_card(file)
+                    found.append(Lora(f"{pack.name}/{name}", f"{pack.title} + {name}", name, pack, card, size))
+        return found
+
+    def rename(self, lora: str, name: str) -> str:
+        """Give it another name; returns its new id. Clips that were made with it keep the old name in their recipe."""
+        pack, old = self._of(lora)
+        cards.rename(pack, old, name.strip())
+        return f"{pack.name}/{name.strip()}"
+
+    def delete(self, lora: str) -> None:
+        """Delete its file and its card."""
+        cards.remove(*self._of(lora))
+
+    def copy_out(self, lora: str) -> Path:
+        """A copy of its file for a browser to fetch, under an address that cannot be guessed."""
+        pack, name = self._of(lora)
+        target = fresh_export(self._data, f"{pack.name}-{name}.safetensors")
+        media.copy_whole(cards.existing(pack, name), target)
+        forget_old_exports(self._data)
+        return target
+
+    def bring(self, file: Path, action: str, name: str = "") -> str:
+        """Take in a LoRA for an action's own pack, under `name` or its file's; returns its id.
+
+        Raises:
+            UserError: it is no .safetensors, does not fit the network, or was trained on another base model.
+        """
+        from huvidpo_core.models import preference
+
+        pack, name = self._pack(action), name.strip() or file.stem
+        cards.free_file(pack, name)
+        made = _notes(file)
+        if made.get("base_hash", pack.base_hash) != pack.base_hash:
+            raise UserError(
+                f"{file.name} was trained on another base model ({made.get('base_model', 'unknown')}). Choose a LoRA "
+                f"for {pack.base}."
+            )
+        stop = threading.Event()
+        with self._bench.reserved(stop):
+            unet = self._bench.load().animator.unet
+            try:
+                preference.read(file, unet)
+            except UserError as error:
+                raise UserError(str(error).replace(str(file), file.name)) from error
+        cards.put(pack, name, file, {**made, "brought": time.time()})
+        return f"{pack.name}/{name}"
+
+    def merge(self, loras: Sequence[str], weights: Sequence[float], name: str) -> str:
+        """A new LoRA that does what these do together, each times its weight (`models.merge`); returns its id.
+
+        Raises:
+            UserError: they are not of one pack, not two different ones, a weight or the name cannot be one.
+        """
+        from huvidpo_core.models import preference
+        from huvidpo_core.models.merge import merge
+
+        packs = {lora.partition("/")[0] for lora in loras}
+        if len(set(loras)) < 2 or len(packs) > 1 or not all("/" in lora for lora in loras):
+            raise UserError("Choose two different LoRAs beside the same action pack.")
+        found = [self._of(lora) for lora in loras]
+        pack, name = found[0][0], name.strip()
+        target = cards.free_file(pack, name)
+        with self._bench.reserved(threading.Event()):
+            unet = self._bench.load().animator.unet
+            parts = [preference.read(pack.preference_file(old), unet) for _, old in found]
+        merged = merge(parts, weights)
+        known = {"base_model": pack.base, "base_hash": pack.base_hash, "pack": pack.name}
+        made = [{"name": old, "weight": weight} for (_, old), weight in zip(found, weights, strict=True)]
+        cards.write_card(target, {**known, "merged": made})
+        preference.write(merged, target, {NOTES: json.dumps(known)})
+        return f"{pack.name}/{name}"
+
+    def _of(self, lora: str) -> tuple[ActionPack, str]:
+        """Its pack and name. Raises UserError unless it is there."""
+        folder, _, name = lora.partition("/")
+        if folder not in {pack.name for pack in list_packs(self._packs)}:
+            raise UserError("That LoRA is no longer there. Reload the page to see those that are.")
+        pack = ActionPack.load(self._packs / folder)
+        cards.existing(pack, name)
+        return pack, name
+
+    def _pack(self, action: str) -> ActionPack:
+        return ActionPack.load(self._packs / action)
+
+
+def _notes(file: Path) -> dict[str, Any]:
+    """What a file says of itself, empty for one made elsewhere. Raises UserError unless it is a .safetensors."""
+    try:
+        if file.suffix != ".safetensors":
+            raise ValueError("its name does not end in .safetensors")
+        with safe_open(file, framework="np") as opened:
+            notes = json.loads((opened.metadata() or {}).get(NOTES, "{}"))
+        return notes if isinstance(notes, dict) else {}
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"{file.name} is not a LoRA file ({error}). Choose a .safetensors.") from error

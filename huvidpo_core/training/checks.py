@@ -1,0 +1,98 @@
+"""Whether a training still helps: held-out pairs, the motion of sample clips, and when it is time to end."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from huvidpo_core.training.draws import Drawn, Draws
+from huvidpo_core.training.lessons import Lesson
+
+DRAWS = 4  # noise levels at which a held-out pair is judged
+WORSE = 0.01  # share by which the winners' error may exceed the reference's: any training costs a little
+
+
+@dataclass(frozen=True)
+class CheckRecord:
+    """A look at the held-out pairs and the sample clips; step 0 is the reference itself.
+
+    The figures of held-out pairs are None without any; changes are shares of the winners' error under the reference.
+    """
+
+    step: int
+    accuracy: float | None  # share of held-out pairs that the policy puts in order
+    loss: float | None
+    winner_change: float | None
+    loser_change: float | None
+    motion: float  # of the sample clips, against the reference's: 1 is as much
+    clips: tuple[np.ndarray, ...] = field(default=(), compare=False)  # uint8 (f, h, w, 3)
+
+
+class HeldOut:
+    """The pairs that are not trained on, looked at with the same noise every time."""
+
+    def __init__(self, pairs: Sequence[Lesson], draws: Draws, measure: Callable[[Drawn, bool], Tensor]) -> None:
+        """`measure(drawn, reference)` gives errors (2, b, f)."""
+        # A label that lies behind the window says nothing here.
+        self.pairs = [pair for pair in pairs if any(pair.mask[1 : draws.frames])]
+        self._draws, self._measure = draws, measure
+        self._reference: Tensor | None = None
+
+    @torch.no_grad()
+    def look(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Errors of policy and reference (2, n, f), means over the draws, and masks (n, f); None without pairs."""
+        if not self.pairs:
+            return None
+        if self._reference is None:
+            self._reference = self._errors(True)
+        masks = [self._padded(torch.tensor(pair.mask[: self._draws.frames]).float()) for pair in self.pairs]
+        mask = torch.stack(masks).to(self._reference)
+        mask[:, 0] = 0  # the frame that is given
+        return self._errors(False), self._reference, mask
+
+    def _errors(self, reference: bool) -> Tensor:
+        columns = []
+        for number, pair in enumerate(self.pairs):
+            looks = [self._measure(self._draws.fixed(pair, number, draw, DRAWS), reference) for draw in range(DRAWS)]
+            columns.append(self._padded(torch.stack(looks).mean(0)))
+        return torch.cat(columns, dim=1)
+
+    def _padded(self, values: Tensor) -> Tensor:
+        """A shorter pair's (..., f) up to the others' length, without labels there."""
+        return F.pad(values, (0, self._draws.frames - values.shape[-1]))
+
+
+class Judgement:
+    """Remembers the best LoRA of a run, and says when training should end. `state` is what a checkpoint holds."""
+
+    def __init__(self, least_motion: float, patience: int) -> None:
+        self._least_motion, self._patience = least_motion, patience
+        self.state: dict[str, Any] = {"step": 0, "loss": math.inf, "accuracy": None, "worse": 0, "lora": {}}
+
+    def of(self, check: CheckRecord, lora: dict[str, Tensor]) -> str:
+        """Take a check of a LoRA into account; why training should end, or "" if it should go on.
+
+        The best is the one that puts most held-out pairs in order, of several the one with the lowest loss (without
+        held-out pairs: the latest), among those that keep the motion and do not make the winners less likely than the
+        reference does. Accuracy first: with a beta that was measured the loss rises as soon as a pair is misjudged.
+        """
+        best = (self.state["accuracy"] or 0.0, -self.state["loss"])
+        better = check.loss is None or (check.accuracy, -check.loss) > best
+        still = check.motion < self._least_motion
+        unlearned = check.winner_change is not None and check.winner_change > WORSE
+        if better and not still and not unlearned:
+            loss = math.inf if check.loss is None else check.loss
+            self.state |= {"step": check.step, "loss": loss, "accuracy": check.accuracy, "lora": lora}
+        self.state["worse"] = 0 if better else self.state["worse"] + 1
+        if still:
+            return f"the sample clips move {1 - check.motion:.0%} less than the base model's"
+        if unlearned:
+            return "the error on the better clips rose above the base model's"
+        if self.state["worse"] >= self._patience:
+            return f"the held-out pairs were not understood better in {self._patience} checks"
+        return ""

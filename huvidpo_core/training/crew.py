@@ -1,0 +1,52 @@
+"""The processes that train together: one alone, or what `accelerate launch` has started."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, reduce
+from torch import nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+
+@dataclass(frozen=True)
+class Crew:
+    """This process is number `rank` of `size`; the first one keeps the record."""
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def gather(cls, device: str | None = None) -> "tuple[Crew, torch.device]":
+        """Meet the others, if `accelerate launch` (or torchrun) has started any; the crew, and this one's device.
+
+        Without a `device`, each takes a GPU of its own where there are some.
+        """
+        state = PartialState(cpu=device == "cpu" or not torch.accelerator.is_available())
+        return cls(state.process_index, state.num_processes), torch.device(device) if device else state.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and words."""
+        return self.rank == 0
+
+    def share_of(self, count: int) -> slice:
+        """Which of `count` items of a batch are this process's; `count` must divide evenly."""
+        own = count // self.size
+        return slice(self.rank * own, (self.rank + 1) * own)
+
+    def told(self, word: str) -> str:
+        """What the process that leads says; the others' word does not count."""
+        if self.size == 1:
+            return word
+        words = [word]
+        broadcast_object_list(words)
+        return words[0]
+
+    def average(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Make every process's gradients the mean of all: what one process with the whole batch would have."""
+        if self.size == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters]
+        vector_to_parameters(reduce(parameters_to_vector(gradients), "mean"), gradients)

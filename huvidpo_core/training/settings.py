@@ -1,0 +1,113 @@
+"""What a preference training is told: a frozen dataclass, and the presets in `assets/align/*.toml`."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from huvidpo_core.config import ASSETS, build, read_toml
+from huvidpo_core.errors import UserError
+from huvidpo_core.training.lora import LoraShape
+from huvidpo_core.training.losses import KINDS, LOSS_TYPES
+
+PRESETS = ASSETS / "align"
+
+
+@dataclass(frozen=True)
+class AlignSettings:
+    """Settings of stage 2. The defaults are the published code's (method.md section 3) where it has a value.
+
+    Attributes:
+        loss: kind of `losses.preference_loss`: "huvidpo", "dense" or "dense-sum".
+        loss_type, label_smoothing, tie_threshold, winner_anchor: its options.
+        beta: in the loss's own convention; 0: measured so that the gradient factor becomes `gradient_factor`.
+        gradient_factor: what `beta` is calibrated to, 0.2..0.45.
+        steps: optimizer steps at most; 0: twelve passes over the pairs, as published.
+        batch: pairs a step, over all processes together.
+        lr, warmup, weight_decay, eps, clip: AdamW's, the steps of linear warm-up, the largest gradient norm.
+        timesteps: noise levels that are drawn from, first included, last not.
+        safeguard: mu of the safeguarded loser gradient (`safeguard.safeguard`); negative: off.
+        held_out: share of the pairs kept for checking, split by clips.
+        check_every: steps between two checks on the held-out pairs, with sample clips.
+        patience: checks in a row that may be worse than the best before training ends.
+        least_motion: sample clips must keep this share of the base's motion.
+        seed: of everything drawn.
+        precision: of the frozen network's arithmetic; "auto": float32 on a CPU, bfloat16 on a GPU.
+        checkpointing: recompute activations instead of keeping them: slower, in a fraction of the memory.
+    """
+
+    loss: str = "huvidpo"
+    beta: float = 50.0
+    gradient_factor: float = 0.35
+    steps: int = 0
+    batch: int = 1
+    lr: float = 1e-4
+    warmup: int = 0
+    weight_decay: float = 1e-4
+    eps: float = 1e-3
+    clip: float = 1.0
+    timesteps: tuple[int, ...] = (0, 1000)
+    loss_type: str = "sigmoid"
+    label_smoothing: float = 0.0
+    tie_threshold: float = 0.0
+    winner_anchor: float = 0.0
+    safeguard: float = -1.0
+    held_out: float = 0.2
+    check_every: int = 50
+    patience: int = 3
+    least_motion: float = 0.9
+    seed: int = 0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    checkpointing: bool = False
+    lora: LoraShape = field(default_factory=LoraShape)
+
+    def check(self) -> "AlignSettings":
+        """These settings, or a UserError that names the one that is out of range."""
+        for name, value, known in (("loss", self.loss, KINDS), ("loss_type", self.loss_type, LOSS_TYPES)):
+            if value not in known:
+                raise UserError(f"There is no {name} '{value}'. Choose one of: {', '.join(known)}.")
+        low, high = (*self.timesteps, 0, 0)[:2]
+        for name, fine, words in (
+            ("beta", 0 <= self.beta < math.inf, "0 (calibrated) or more"),
+            ("gradient_factor", 0.05 <= self.gradient_factor < 0.5, "0.05 to 0.5"),
+            ("steps", self.steps >= 0, "0 (twelve passes) or more"),
+            ("batch", self.batch >= 1, "1 or more"),
+            ("lr", 0 < self.lr < math.inf, "more than 0"),
+            ("warmup", self.warmup >= 0, "0 or more"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("eps", self.eps > 0, "more than 0"),
+            ("clip", self.clip > 0, "more than 0"),
+            ("timesteps", len(self.timesteps) == 2 and 0 <= low < high <= 1000, "two numbers, rising, 0 to 1000"),
+            ("label_smoothing", 0 <= self.label_smoothing < 0.5, "0 to 0.5"),
+            ("tie_threshold", self.tie_threshold >= 0, "0 or more"),
+            ("safeguard", self.safeguard <= 1, "0 to 1, or negative for none"),
+            ("winner_anchor", self.winner_anchor >= 0, "0 or more"),
+            ("held_out", 0 <= self.held_out <= 0.5, "0 to 0.5"),
+            ("check_every", self.check_every >= 1, "1 or more"),
+            ("patience", self.patience >= 1, "1 or more"),
+            ("least_motion", 0 <= self.least_motion <= 1, "0 to 1"),
+            ("lora.rank", self.lora.rank >= 1, "1 or more"),
+            ("lora.alpha", self.lora.alpha > 0, "more than 0"),
+            ("lora.dropout", 0 <= self.lora.dropout < 1, "0 to 1"),
+        ):
+            if not fine:
+                raise UserError(f"The setting '{name}' of the alignment must be {words}.")
+        if self.loss_type in ("hinge", "ipo") and (self.label_smoothing or self.tie_threshold):
+            raise UserError(
+                f"The loss_type '{self.loss_type}' has neither label_smoothing nor tie_threshold. Leave them at 0, or "
+                "choose 'sigmoid'."
+            )
+        return self
+
+
+def presets() -> list[str]:
+    """Names of the presets, sorted."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def load_settings(source: str | Path) -> AlignSettings:
+    """A preset by name, or a TOML file. Raises UserError for a missing one, an unknown key, a value out of range."""
+    path = Path(source) if str(source).endswith(".toml") else PRESETS / f"{source}.toml"
+    if not path.is_file() and path.parent == PRESETS:
+        raise UserError(f"There is no preset '{source}'. Choose one of: {', '.join(presets())}; or name a TOML file.")
+    return build(AlignSettings, read_toml(path), path.name).check()

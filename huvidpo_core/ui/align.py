@@ -1,0 +1,35 @@
+"""The Align tab: what stands where. A training is begun by `align_form`, followed by `align_run`, its LoRA kept by
+`align_loras`."""
+
+from typing import Any
+
+import gradio as gr
+
+from huvidpo_core.engine import Engine
+from huvidpo_core.ui.align_form import AlignForm
+from huvidpo_core.ui.align_loras import LoraForm
+from huvidpo_core.ui.align_run import AlignRun
+
+
+class Align:
+    """The tab's parts and wiring; `wire` is for events of the page."""
+
+    def __init__(self, engine: Engine) -> None:
+        with gr.Row(elem_classes="hv-columns"):
+            with gr.Column(elem_classes="hv-left"):
+                self.form = AlignForm(engine)
+                runs = gr.Column()
+            with gr.Column(elem_classes="hv-right"):
+                self.run = AlignRun(engine)
+        with runs:
+            self.run.place_list()
+        with gr.Accordion("LoRAs", open=False, elem_id="loras") as self.panel:
+            self.loras = LoraForm(engine)
+
+    def wire(self, tabs: gr.Tabs, opened: Any) -> None:
+        """`tabs` are the page's, `opened` the event of this tab being opened."""
+        self.form.wire_refresh(opened)
+        self.run.wire_look(opened)
+        self.loras.wire_refresh(self.panel.expand)
+        self.run.wire(tabs)
+        self.run.wire_begin(self.form.start.click, self.form.begin, self.form.inputs)

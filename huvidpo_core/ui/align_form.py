@@ -1,0 +1,120 @@
+"""The form that begins a training: one button, and behind it the settings for those who want them."""
+
+from typing import Any
+
+import gradio as gr
+
+from huvidpo_core.engine import Engine, RunFolder
+from huvidpo_core.ui.align_words import settings_words, supply_words
+from huvidpo_core.ui.work import told
+
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+LOSSES = [
+    ("As the preset says", ""),
+    ("HuViDPO, one label for each clip", "huvidpo"),
+    ("DenseDPO, a label for each frame", "dense"),
+    ("DenseDPO, frames summed", "dense-sum"),
+]
+
+
+class AlignForm:
+    """Parts and wiring of the form."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        first = next(iter(engine.actions))
+        with gr.Group(elem_classes="hv-card-group"):
+            self.action = gr.Dropdown(self._actions({}), value=first, label="Action", elem_id="align-action")
+            self.raters = gr.Dropdown(
+                [], value=[], multiselect=True, label="Whose votes", info="Everybody's, if nobody is chosen",
+                elem_id="align-raters",
+            )  # fmt: skip
+            self.name = gr.Textbox(label="Name", placeholder="aligned", max_lines=1, elem_id="align-name")
+        self.supply = gr.HTML("", elem_id="align-supply")
+        with gr.Accordion("More settings", open=False, elem_id="align-more") as self.more:
+            presets = [("This profile's", ""), *((name, name) for name in engine.trainings.presets())]
+            self.preset = gr.Dropdown(presets, value="", label="Preset", elem_id="align-preset")
+            self.said = gr.HTML("", elem_id="align-preset-said")
+            self.loss = gr.Dropdown(LOSSES, value="", label="Loss", elem_id="align-loss")
+            with gr.Row():
+                self.steps, self.beta, self.lr = (
+                    gr.Number(None, label=label, precision=precision, info=info, elem_id=f"align-{name}", min_width=110)
+                    for name, label, precision, info in (
+                        ("steps", "Steps", 0, "0: twelve passes"),
+                        ("beta", "Beta", None, "0: measured"),
+                        ("lr", "Learning rate", None, "above 0"),
+                    )
+                )  # fmt: skip
+        self.start = gr.Button("Align", variant="primary", elem_id="align-start")
+        self._wire()
+
+    @property
+    def inputs(self) -> list[Any]:
+        """What `begin` takes."""
+        return [self.action, self.raters, self.name, self.preset, self.loss, self.steps, self.beta, self.lr]
+
+    def begin(
+        self, action: str, raters: list[str] | None, name: str | None, preset: str, loss: str, steps: float | None,
+        beta: float | None, lr: float | None,
+    ) -> RunFolder:  # fmt: skip
+        """Start a training. Raises `gr.Error`."""
+        if not lr:  # never a person's choice: the settings were not unfolded, or not filled yet
+            steps = beta = lr = None
+        with told():
+            return self.engine.trainings.begin(
+                action, preset, raters=raters or (), name=(name or "").strip(), loss=loss or None, steps=steps,
+                beta=beta, lr=lr,
+            )  # fmt: skip
+
+    def refresh(self, action: str, raters: list[str] | None) -> list[Any]:
+        """Actions, raters, what there is to learn from, the button: as the votes are now. An action nobody has voted
+        on gives way to the one with most votes."""
+        with told():
+            counts = self.engine.trainings.supply.counts()
+            known = self.engine.trainings.supply.raters()
+        if not counts.get(action) and counts:
+            action = max(counts, key=lambda each: (each in self.engine.actions, counts[each]))
+        chosen = [rater for rater in raters or [] if rater in known]
+        return [
+            gr.Dropdown(choices=self._actions(counts), value=action),
+            gr.Dropdown(choices=known, value=chosen, multiselect=True),
+            *self.look(action, chosen),
+        ]
+
+    def look(self, action: str, raters: list[str] | None) -> list[Any]:
+        """What there is to learn from, and the button."""
+        with told():
+            stock = self.engine.trainings.supply.stock(action, raters or ())
+        title = self.engine.actions[action].title if action in self.engine.actions else action
+        return [supply_words(stock, title, raters or []), gr.Button(interactive=stock.enough)]
+
+    def fill(self, preset: str) -> list[Any]:
+        """What a preset says: in words, loss, steps, beta, learning rate."""
+        with told():
+            settings = self.engine.trainings.settings(preset)
+        return [settings_words(settings), settings.loss, settings.steps, settings.beta, settings.lr]
+
+    def unfold(self, preset: str, lr: float | None) -> list[Any]:
+        """The same when the settings are first seen; later they stay as they were left."""
+        return [gr.skip()] * 5 if lr else self.fill(preset)
+
+    def _actions(self, counts: dict[str, int]) -> list[tuple[str, str]]:
+        return [
+            (f"{action.title} ({counts[name]} votes)" if counts.get(name, 0) > 1 else action.title, name)
+            for name, action in self.engine.actions.items()
+        ]
+
+    def _wire(self) -> None:
+        gr.on(
+            [self.action.input, self.raters.input], self.look, [self.action, self.raters], [self.supply, self.start],
+            trigger_mode="always_last", **PRIVATE,
+        )  # fmt: skip
+        filled = [self.said, self.loss, self.steps, self.beta, self.lr]
+        self.preset.input(self.fill, self.preset, filled, **PRIVATE)
+        self.more.expand(self.unfold, [self.preset, self.lr], filled, **PRIVATE)
+
+    def wire_refresh(self, trigger: Any) -> None:
+        """Run `refresh` on an event of the page."""
+        trigger(
+            self.refresh, [self.action, self.raters], [self.action, self.raters, self.supply, self.start], **PRIVATE
+        )

@@ -1,0 +1,141 @@
+"""The LoRAs of an action: what is known of each; renamed, deleted, sent and brought, merged and compared."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from huvidpo_core.engine import Engine
+from huvidpo_core.errors import UserError
+from huvidpo_core.ui.align_words import lora_link, loras_table
+from huvidpo_core.ui.words import message
+from huvidpo_core.ui.work import told
+
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+CHOOSE = "Choose a LoRA first."
+PAIRS = 5  # made to compare two
+
+
+class LoraForm:
+    """Parts and wiring."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        first = next(iter(engine.actions))
+        titles = [(action.title, name) for name, action in engine.actions.items()]
+        with gr.Row(elem_classes="hv-line"):
+            self.action = gr.Dropdown(
+                titles, value=first, label="LoRAs of", elem_id="loras-action", scale=0, min_width=220
+            )
+            self.upload = gr.UploadButton(
+                "Upload a .safetensors", file_types=[".safetensors"], size="sm", elem_id="loras-upload", scale=0,
+                min_width=190,
+            )  # fmt: skip
+        self.table = gr.HTML("", elem_id="loras-table")
+        with gr.Row(elem_classes="hv-line"):
+            self.lora = gr.Dropdown([], value=None, label="LoRA", elem_id="loras-lora", min_width=200)
+            self.name = gr.Textbox(label="New name", max_lines=1, elem_id="loras-name", min_width=140)
+            self.rename = gr.Button("Rename", size="sm", elem_id="loras-rename", scale=0, min_width=90)
+            self.send = gr.Button("Download", size="sm", elem_id="loras-download", scale=0, min_width=100)
+            self.delete = gr.Button("Delete", size="sm", elem_id="loras-delete", scale=0, min_width=80)
+        with gr.Row(visible=False, elem_id="loras-confirm", elem_classes="hv-tools") as self.confirm:
+            gr.HTML("<p role='alert'>Delete this LoRA for good? Clips that were made with it stay.</p>")
+            self.yes = gr.Button("Delete it", variant="stop", size="sm", elem_id="loras-yes", min_width=90, scale=0)
+            self.no = gr.Button("Keep it", size="sm", elem_id="loras-no", min_width=90, scale=0)
+        with gr.Row(elem_classes="hv-line"):
+            self.one = gr.Dropdown([], value=None, label="One model", elem_id="loras-one", min_width=170)
+            self.other = gr.Dropdown([], value=None, label="The other", elem_id="loras-other", min_width=170)
+            self.compare = gr.Button(
+                f"Compare in {PAIRS} blind pairs", size="sm", elem_id="loras-compare", scale=0, min_width=190
+            )
+        with gr.Row(elem_classes="hv-line"):
+            self.weight, self.weight_other = (
+                gr.Slider(0, 1.5, 0.5, step=0.05, label=f"Weight of {which}", buttons=[], elem_id=f"loras-weight-{n}",
+                          min_width=150)
+                for n, which in enumerate(("one", "the other"), start=1)
+            )  # fmt: skip
+            self.merged = gr.Textbox(label="Name of both together", max_lines=1, elem_id="loras-merged", min_width=150)
+            self.merge = gr.Button("Merge", size="sm", elem_id="loras-merge", scale=0, min_width=90)
+        self.said = gr.HTML("", elem_id="loras-said")
+        self.link = gr.HTML("", elem_id="loras-link", elem_classes="hv-offscreen")
+        self._wire()
+
+    def refresh(self, action: str) -> list[Any]:
+        """The table and the three menus, as the files are now."""
+        with told():
+            found, packs = self.engine.loras.list(action), self.engine.packs(action)
+        mine, all_ = [(lora.name, lora.id) for lora in found], [(choice.title, choice.id) for choice in packs]
+        one, other = (found[-1].id, all_[0][1]) if found else (all_[0][1], all_[-1][1])
+        return [
+            loras_table(found),
+            gr.Dropdown(choices=mine, value=mine[-1][1] if mine else None),
+            gr.Dropdown(choices=all_, value=one),
+            gr.Dropdown(choices=all_, value=other),
+        ]
+
+    def do_rename(self, lora: str | None, name: str) -> str:
+        """Give it another name; what to say."""
+        with told():
+            self.engine.loras.rename(_chosen(lora), name)
+        return message(f"It is called {name.strip()} now.")
+
+    def do_delete(self, lora: str | None) -> str:
+        """Delete it; what to say."""
+        with told():
+            self.engine.loras.delete(_chosen(lora))
+        return message("It is deleted.")
+
+    def do_send(self, lora: str | None) -> str:
+        """A link to its file; the page presses it at once."""
+        with told():
+            return lora_link(self.engine.loras.copy_out(_chosen(lora)))
+
+    def do_bring(self, file: str, action: str) -> str:
+        """Take an uploaded LoRA in; what to say."""
+        with told():
+            lora = self.engine.loras.bring(Path(file), action)
+        return message(f"It fits, and is in the menus as {lora}.")
+
+    def do_merge(self, one: str, other: str, weight: float, weight_other: float, name: str) -> str:
+        """Make one of two; what to say."""
+        with told():
+            lora = self.engine.loras.merge([one, other], [weight, weight_other], name)
+        return message(f"Both together are in the menus as {lora}.")
+
+    def do_compare(self, action: str, one: str, other: str) -> str:
+        """Have pairs of two models made; what to say."""
+        with told():
+            self.engine.blind_rounds.compare(action, one, other, PAIRS)
+        title = self.engine.actions[action].title
+        return message(f"{PAIRS} pairs are being made. Rate them in Prefer, under {title}; it ranks the models too.")
+
+    def _wire(self) -> None:
+        shown = [self.table, self.lora, self.one, self.other]
+        self.action.input(self.refresh, self.action, shown, **PRIVATE)
+        changes = [
+            self.rename.click(self.do_rename, [self.lora, self.name], self.said, **PRIVATE),
+            self.yes.click(self.do_delete, self.lora, self.said, **PRIVATE),
+            self.upload.upload(self.do_bring, [self.upload, self.action], self.said, **PRIVATE),
+            self.merge.click(
+                self.do_merge, [self.one, self.other, self.weight, self.weight_other, self.merged], self.said, **PRIVATE
+            ),
+        ]
+        for changed in changes:
+            changed.success(self.refresh, self.action, shown, **PRIVATE)
+        self.compare.click(self.do_compare, [self.action, self.one, self.other], self.said, **PRIVATE)
+        self.send.click(self.do_send, self.lora, self.link, **PRIVATE).success(
+            None, js="() => document.querySelector('#loras-link a').click()", **PRIVATE
+        )
+        self.delete.click(lambda: gr.Row(visible=True), None, self.confirm, **PRIVATE)
+        for button in (self.yes, self.no):
+            button.click(lambda: gr.Row(visible=False), None, self.confirm, **PRIVATE)
+
+    def wire_refresh(self, trigger: Any) -> None:
+        """Run `refresh` on an event of the page."""
+        trigger(self.refresh, self.action, [self.table, self.lora, self.one, self.other], **PRIVATE)
+
+
+def _chosen(lora: str | None) -> str:
+    if not lora:
+        raise UserError(CHOOSE)
+    return lora

@@ -1,0 +1,30 @@
+"""A pack and a finished training, without a model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from huvidpo_core.training.record import CARD, RESULT, RunFolder
+
+
+def write_pack(folder: Path, base_hash: str = "1-2") -> Path:
+    """A pack for an action of its folder's name, without a motion worth the name."""
+    folder.mkdir(parents=True)
+    record = {
+        "name": folder.name, "title": folder.name.capitalize(), "action": folder.name, "prompt": "{}", "base": "tests",
+        "base_hash": base_hash, "frames": 6, "fps": 8, "width": 64, "height": 48, "licence": "Apache-2.0",
+    }  # fmt: skip
+    (folder / "pack.json").write_text(json.dumps(record))
+    save_file({"motion": np.zeros(1, np.float32)}, folder / "motion.safetensors")
+    return folder
+
+
+def finish(run: RunFolder, lora: bytes = b"a LoRA") -> RunFolder:
+    """Give it a result and say so."""
+    (run.path / RESULT).write_bytes(lora)
+    card = {"best_step": 20, "held_out_accuracy": 0.75, "pairs": {"trained": 18, "held_out": 4}}
+    (run.path / CARD).write_text(json.dumps(card))
+    run.tell(status="finished", stage="", step=20, steps=20, message="Ended at step 20: all 20 steps are done.")
+    return run

@@ -1,0 +1,73 @@
+"""LoRA files beside a pack and their cards; those on trial are in no menu and can still be used."""
+
+from pathlib import Path
+
+import pytest
+
+from huvidpo_core.errors import UserError
+from huvidpo_core.models import cards
+from huvidpo_core.models.menu import PackMenu
+from huvidpo_core.models.packs import ActionPack
+from tests.models.conftest import FullDisk, add_preference
+
+
+@pytest.fixture
+def lora(tmp_path: Path) -> Path:
+    path = tmp_path / "made.safetensors"
+    path.write_bytes(b"a LoRA")
+    return path
+
+
+def ids(pack: ActionPack) -> list[str]:
+    return [choice.id for choice in PackMenu(pack.folder.parent).choices("rain")]
+
+
+def test_one_on_trial_is_in_no_menu_and_can_be_used(pack: ActionPack, lora: Path) -> None:
+    """The menu hides it, a recipe may name it, and a wrong name's sentence does not tell of it; then it is shown."""
+    cards.put(pack, "old", lora, {})
+    file = cards.put(pack, "secret", lora, {"trial": True, "steps": 3})
+    menu = PackMenu(pack.folder.parent)
+    assert ids(pack) == ["rain", "rain/old", ""]
+    menu.check("rain/secret")
+    with pytest.raises(UserError, match=r"no action pack 'rain/x'\. Choose one of: rain, rain/old;"):
+        menu.check("rain/x")
+    cards.write_card(file, {"steps": 3})
+    assert ids(pack) == ["rain", "rain/old", "rain/secret", ""]
+    assert file.read_bytes() == b"a LoRA" and cards.read_card(file) == {"steps": 3}
+
+
+def test_renamed_and_removed_with_its_card(pack: ActionPack, lora: Path) -> None:
+    """File and card go together, the unnamed one's too; a name that is taken is refused and nothing is lost."""
+    add_preference(pack, "preference", 1)
+    cards.put(pack, "calm", lora, {"steps": 3})
+    with pytest.raises(UserError, match="'calm' beside this action pack already"):
+        cards.rename(pack, "preference", "calm")
+    with pytest.raises(UserError, match="cannot be a file's name"):
+        cards.rename(pack, "calm", "../calm")
+    cards.rename(pack, "calm", "calm v1.5")
+    cards.rename(pack, "preference", "first")
+    assert pack.preferences == ("calm v1.5", "first")
+    assert cards.read_card(pack.preference_file("calm v1.5")) == {"steps": 3}
+    cards.remove(pack, "calm v1.5")
+    with pytest.raises(UserError, match=r"no LoRA 'calm v1\.5'; there is: first"):
+        cards.remove(pack, "calm v1.5")
+    assert {path.name for path in pack.folder.glob("preference*")} == {
+        "preference-first.safetensors",
+        "preference-first.json",
+    }
+
+
+def test_a_full_disk_leaves_no_lora_without_its_mark(pack: ActionPack, lora: Path, full_disk: FullDisk) -> None:
+    """The card is written first; when that fails there is no LoRA."""
+    full_disk("record")
+    with pytest.raises(UserError, match="the disk is full"):
+        cards.put(pack, "secret", lora, {"trial": True})
+    assert pack.preferences == ()
+
+
+def test_a_card_that_cannot_be_read_is_an_empty_one(pack: ActionPack, lora: Path) -> None:
+    """Damaged, or a list: nothing is known of the LoRA, and it can be used."""
+    file = cards.put(pack, "odd", lora, {})
+    for text in ("{", "[1]"):
+        file.with_suffix(".json").write_text(text)
+        assert cards.read_card(file) == {} and ids(pack) == ["rain", "rain/odd", ""]

@@ -1,0 +1,135 @@
+"""From a finished training to a LoRA in the menu: tried out, put to use, taken away; and how runs are kept."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from huvidpo_core.config import load_actions, load_profile, load_styles
+from huvidpo_core.errors import UserError
+from huvidpo_core.models import cards
+from huvidpo_core.models.menu import PackMenu
+from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.preferences.records import Ballot
+from huvidpo_core.preferences.store import Store
+from huvidpo_core.training.record import RunFolder, identity
+from huvidpo_core.trainings import Trainings
+from tests.finished import finish, write_pack
+from tests.preferences.made import add_pair
+
+
+@pytest.fixture
+def trainings(tmp_path: Path) -> Trainings:
+    """Of a data folder with a vote on rain, and a pack for it."""
+    store = Store(tmp_path / "data")
+    add_pair(store, "p")
+    store.votes.vote(store.votes.show("ann", "rain").id, "ann", Ballot("left"))
+    write_pack(tmp_path / "packs" / "rain")
+    return Trainings(
+        tmp_path / "data", load_profile("miniature"), None, store, tmp_path / "packs", load_actions(), load_styles()
+    )
+
+
+def begun(trainings: Trainings, name: str = "", **how: object) -> RunFolder:
+    return trainings.prepare("rain", trainings.settings("huvidpo"), name=name, **how)
+
+
+def pack(trainings: Trainings) -> ActionPack:
+    return ActionPack.load(trainings._packs / "rain")
+
+
+def menu(trainings: Trainings) -> list[str]:
+    return [choice.id for choice in PackMenu(trainings._packs).choices("rain")]
+
+
+def test_adopted_it_is_in_the_menu_with_its_card(trainings):
+    """At once, under its name; a second time, an unfinished run and a name that is taken are sentences."""
+    run = begun(trainings, "calm")
+    with pytest.raises(UserError, match="has not finished"):
+        trainings.adopt(run)
+    finish(run)
+    assert menu(trainings) == ["rain", ""]
+    assert trainings.adopt(run, more={"blind_round": {"pairs": 8}}) == "rain/calm"
+    assert menu(trainings) == ["rain", "rain/calm", ""]
+    file = pack(trainings).preference_file("calm")
+    assert file.read_bytes() == b"a LoRA"
+    assert cards.read_card(file)["best_step"] == 20 and cards.read_card(file)["blind_round"] == {"pairs": 8}
+    assert trainings.use(run).adopted == "calm"
+    with pytest.raises(UserError, match="in use already, as 'calm'"):
+        trainings.adopt(run)
+    with pytest.raises(UserError, match="'calm' beside this action pack already"):
+        begun(trainings, "calm")
+
+
+def test_on_trial_it_is_hidden_until_it_is_adopted(trainings):
+    """The same file all the time, under the name it was tried with, or another."""
+    for wanted, name in (("", "one"), ("better", "two")):
+        run = finish(begun(trainings, name))
+        use = trainings_try(trainings, run)
+        assert (use.trial, use.adopted) == (name, "") and use.since <= time.time()
+        assert trainings_try(trainings, run) == use  # a second round: nothing is copied again
+        assert f"rain/{name}" not in menu(trainings) and name in pack(trainings).preferences
+        assert trainings.adopt(run, wanted) == f"rain/{wanted or name}"
+        assert f"rain/{wanted or name}" in menu(trainings)
+        assert trainings.use(run).trial == name  # clips of the round carry that name
+    assert pack(trainings).preferences == ("better", "one")
+    assert "trial" not in cards.read_card(pack(trainings).preference_file("better"))
+
+
+def trainings_try(trainings, run):
+    from huvidpo_core import adoption
+
+    return adoption.try_out(run, trainings._packs)
+
+
+def test_a_trial_takes_a_free_name_and_goes_with_its_run(trainings):
+    """Two runs of one name do not meet; removing a run takes its trial away and leaves what was put to use."""
+    first, second = begun(trainings, "calm"), begun(trainings, "calm")
+    assert first.path != second.path  # within one second
+    assert trainings_try(trainings, finish(first)).trial == "calm"
+    assert trainings_try(trainings, finish(second)).trial == "calm-2"
+    trainings.remove(second)
+    assert pack(trainings).preferences == ("calm",) and not second.path.exists()
+    trainings.adopt(first)
+    trainings.remove(first)
+    assert pack(trainings).preferences == ("calm",) and trainings.runs() == []
+
+
+def test_a_lora_of_the_bare_base_has_no_pack_to_lie_beside(trainings):
+    """It is trained, but neither tried out nor adopted."""
+    run = finish(begun(trainings, pack=""))
+    for step in (trainings.adopt, lambda run: trainings_try(trainings, run)):
+        with pytest.raises(UserError, match="kept beside an action pack"):
+            step(run)
+
+
+def test_runs_are_listed_newest_first_and_say_who_was_asked(trainings):
+    """By when they were begun, whatever their folders are called; one of a newer version is left out."""
+    old = begun(trainings, output=trainings._data / "runs" / "zzz", raters=["ann"])
+    time.sleep(0.01)
+    new = begun(trainings)
+    assert trainings.runs() == [new, old] and old.asked()["raters"] == ["ann"] and new.asked()["raters"] == []
+    (new.path / "run.json").write_text(json.dumps(new.asked() | {"version": 99}))
+    assert trainings.runs() == [old]
+    with pytest.raises(UserError, match="no longer there"):
+        trainings.find("../packs")
+
+
+def test_a_dead_process_is_noticed(trainings):
+    """`kill -9`: the record says it has died, and that it can be resumed; it may be removed."""
+    run = begun(trainings)
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    run.tell(status="running", stage="training", step=3, steps=9, **identity(process.pid))
+    assert run.state().status == "running"
+    with pytest.raises(UserError, match="Stop it first"):
+        trainings.remove(run)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (run.state().status, run.state().step) == ("died", 3) and "Resume" in run.state().message
+    trainings.remove(run)
+    assert trainings.runs() == []

@@ -1,0 +1,155 @@
+"""`align` on the command line: a whole run on tiny models, resumed and prolonged, and a sentence for each mistake."""
+
+import json
+import signal
+
+import pytest
+import torch
+
+from huvidpo_core import cli, cli_training, engine
+from huvidpo_core.generation.animate import Animator
+from huvidpo_core.models.menu import PackMenu
+from huvidpo_core.models.pack_weights import apply_pack
+from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.training.record import RESULT, RunFolder
+from tests.tiny_models import make_profile
+from tests.training.whole import ACTION, make_dataset, make_pack
+
+SETTINGS = """
+loss = "dense"
+lr = 1e-2
+eps = 1e-8
+beta = 0.0
+check_every = 2
+least_motion = 0.0
+[lora]
+rank = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory):
+    return make_profile(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def packs(profile, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("packs")
+    make_pack(profile, folder / profile.family)
+    return folder
+
+
+@pytest.fixture
+def run(profile, packs, tmp_path, monkeypatch, capsys):
+    """Runs `align` with the tiny profile; status, stdout and stderr."""
+    asked = []
+
+    def choose(name):
+        asked.append(name)
+        return profile
+
+    monkeypatch.setattr(cli_training, "choose_profile", choose)
+    monkeypatch.setattr(engine.Engine.__init__, "__defaults__", ("cpu", packs))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text(SETTINGS)
+
+    def run(*arguments) -> tuple[int, str, str]:
+        try:
+            status = cli.main(["align", *map(str, arguments)])
+        except SystemExit as ended:
+            status = ended.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    run.profiles = asked
+    return run
+
+
+def test_a_whole_run_resumed_and_put_to_use(run, profile, packs, tmp_path):
+    """Three steps on a dataset: the LoRA's path on stdout, its record finished, its figures those of the settings. To
+    resume it takes the run's own profile; with more steps it goes on; the result loads as Create loads it."""
+    make_dataset(tmp_path / "votes", profile)
+    output = tmp_path / "out" / "run"
+    asked = ["--action", ACTION, "--dataset", tmp_path / "votes", "--settings", tmp_path / "mine.toml"]
+    handler = signal.getsignal(signal.SIGINT)
+    status, out, _ = run(*asked, "--steps", 3, "--name", "bright", "--output", output)
+    assert (status, out) == (0, f"{output / RESULT}\n") and signal.getsignal(signal.SIGINT) is handler
+    record = RunFolder.open(output)
+    assert record.state().status == "finished" and [line["step"] for line in record.metrics("step")] == [1, 2, 3]
+    checks = record.metrics("check")
+    assert [check["step"] for check in checks] == [0, 2, 3] and checks[0]["beta"] == checks[2]["beta"] > 0
+    card = json.loads((output / "card.json").read_text())
+    assert card["settings"]["loss"] == "dense" and card["calibration"]["equivalents"]["huvidpo"] > 0
+
+    assert run("--resume", "--output", output)[:2] == (0, f"{output / RESULT}\n")
+    assert run.profiles == [None, "tiny"] and len(record.metrics("step")) == 3
+    assert run("--resume", "--steps", 5, "--output", output)[0] == 0
+    assert record.state().step == 5 and record.asked()["settings"]["steps"] == 5
+
+    trainings = engine.Engine(profile, tmp_path / "data").trainings
+    assert trainings.adopt(record) == f"{ACTION}/bright"
+    pack = ActionPack.load(packs / profile.family / ACTION)
+    PackMenu(packs / profile.family).check(f"{ACTION}/bright")
+    unet = Animator.load(profile.video, device=torch.device("cpu"), dtype=torch.float32).unet
+    apply_pack(unet, pack, preference="bright")
+    assert unet.active_adapters() == ["preference"]
+
+
+def test_ctrl_c_stops_after_the_step_and_says_how_to_go_on(run, profile, tmp_path, monkeypatch):
+    """The signal during a step: status 0, the step is kept, and the printed command continues it."""
+    make_dataset(tmp_path / "votes", profile, pairs=1)
+    note = RunFolder.note
+
+    def interrupted(record, kind, values):
+        note(record, kind, values)
+        if kind == "step":
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(RunFolder, "note", interrupted)
+    asked = ["--action", ACTION, "--dataset", tmp_path / "votes", "--settings", tmp_path / "mine.toml", "--pack", ""]
+    status, out, _ = run(*asked, "--output", tmp_path / "run")
+    assert status == 0 and f"--resume --output {tmp_path / 'run'}" in out
+    record = RunFolder.open(tmp_path / "run")
+    assert (record.state().status, record.state().step) == ("stopped", 1)
+    monkeypatch.setattr(RunFolder, "note", note)
+    assert run("--resume", "--steps", 2, "--output", tmp_path / "run")[0] == 0
+    assert [line["step"] for line in record.metrics("step")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--action is missing"),
+        (["--action", "sing"], "no action 'sing'"),
+        (["--action", ACTION], "no votes to learn from yet"),
+        (["--action", ACTION, "--loss", "ppo"], "no loss 'ppo'"),
+        (["--action", ACTION, "--steps", -3], "'steps'"),
+        (["--action", ACTION, "--settings", "best"], "no preset 'best'"),
+        (["--action", ACTION, "--settings", "gone.toml"], "gone.toml"),
+        (["--action", ACTION, "--pack", "gone"], "no action pack"),
+        (["--action", ACTION, "--dataset", "gone"], "metadata.jsonl"),
+        (["--action", ACTION, "--dataset", "gone", "--votes"], "not allowed with"),
+        (["--resume"], "no training run"),
+        (["--resume", "--loss", "dense"], "Leave out --loss"),
+        (["--resume", "--dataset", "gone"], "Leave out --dataset"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_leaves_nothing(run, tmp_path, arguments, words):
+    """Status 2, one line on stderr, no run."""
+    status, out, err = run(*arguments, "--output", tmp_path / "run")
+    assert status == 2 and out == "" and words in err and err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_in_use_and_one_of_a_newer_version(run, profile, tmp_path):
+    """Both stay as they are."""
+    make_dataset(tmp_path / "votes", profile, pairs=1)
+    (tmp_path / "run").mkdir()
+    for version, flags, words in (
+        (1, ["--action", ACTION, "--dataset", tmp_path / "votes"], "holds a run already"),
+        (99, ["--resume"], "newer version"),
+    ):
+        (tmp_path / "run" / "run.json").write_text(json.dumps({"version": version}))
+        status, _, err = run(*flags, "--output", tmp_path / "run")
+        assert status == 2 and words in err
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]

@@ -1,0 +1,121 @@
+"""The LoRAs a person keeps, over real files and a small network."""
+
+import json
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from huvidpo_core.errors import UserError
+from huvidpo_core.loras import Loras
+from huvidpo_core.models import cards, preference
+from huvidpo_core.models.menu import PackMenu
+from tests.models.conftest import adapter, add_preference, base_unet, describe, motion
+
+
+@pytest.fixture
+def pack(tmp_path):
+    unet = base_unet()
+    return describe(unet).save(tmp_path / "packs" / "rain", motion(unet, 1))
+
+
+@pytest.fixture
+def loras(pack, tmp_path):
+    """Of one pack with two LoRAs, and one on trial."""
+    for name, seed in (("one", 1), ("two", 2), ("secret", 3)):
+        add_preference(pack, name, seed)
+    cards.write_card(pack.preference_file("one"), {"best_step": 50})
+    cards.write_card(pack.preference_file("secret"), {"trial": True})
+    models = SimpleNamespace(animator=SimpleNamespace(unet=base_unet()))
+    bench = SimpleNamespace(load=lambda: models, reserved=lambda stop: nullcontext())
+    return Loras(tmp_path / "packs", bench, tmp_path / "data")
+
+
+def upload(folder: Path, name: str, adapter_: preference.Adapter, **notes: str) -> Path:
+    """A LoRA file as a browser brings it."""
+    path = folder / "up" / name
+    path.parent.mkdir(exist_ok=True)
+    preference.write(adapter_, path, {"huvidpo": json.dumps(notes)} if notes else {})
+    return path
+
+
+def names(loras: Loras) -> list[str]:
+    return [lora.name for lora in loras.list("rain")]
+
+
+def test_listed_renamed_sent_and_deleted(loras, pack, tmp_path):
+    """Those on trial are not among them; a copy for the browser is the file, and the last few copies are kept."""
+    one, two = loras.list("rain")
+    assert (one.id, one.title, one.card, two.card) == ("rain/one", "Rain + one", {"best_step": 50}, {})
+    assert loras.list("smile") == []
+    assert loras.rename("rain/one", " calm ") == "rain/calm"
+    for _ in range(5):
+        sent = loras.copy_out("rain/calm")
+    assert sent.name == "rain-calm.safetensors" and sent.read_bytes() == pack.preference_file("calm").read_bytes()
+    assert len(list((tmp_path / "data" / "exports").iterdir())) == 3
+    loras.delete("rain/calm")
+    assert names(loras) == ["two"]
+    for gone in ("rain/calm", "nobody/calm", "rain", "../rain/two"):
+        with pytest.raises(UserError, match=r"no LoRA|no longer there"):
+            loras.delete(gone)
+    assert names(loras) == ["two"]
+
+
+def test_one_that_fits_is_taken_in(loras, pack, tmp_path):
+    """Under its own name, and is at once in the menu; what it says of itself becomes its card."""
+    path = upload(tmp_path, "mine.safetensors", adapter(4), base_hash=pack.base_hash, base_model="tests")
+    assert loras.bring(path, "rain") == "rain/mine"
+    assert "rain/mine" in [choice.id for choice in PackMenu(pack.folder.parent).choices("rain")]
+    assert pack.preference_file("mine").read_bytes() == path.read_bytes()
+    assert cards.read_card(pack.preference_file("mine"))["base_model"] == "tests"
+    assert loras.bring(upload(tmp_path, "foreign.safetensors", adapter(5)), "rain", "theirs") == "rain/theirs"
+
+
+def test_one_that_does_not_fit_is_refused(loras, pack, tmp_path):
+    """Another base, other modules or shapes, no LoRA, a pickle, a name that is taken: a sentence, nothing is kept."""
+    good = adapter(4)
+    strange = replace(good, tensors={f"nowhere.{name}": tensor for name, tensor in good.tensors.items()})
+    wide = replace(good, tensors={name: torch.cat([t, t], -1) for name, t in good.tensors.items()})
+    (tmp_path / "up").mkdir()
+    text, pickle = tmp_path / "up" / "text.safetensors", tmp_path / "up" / "lora.pth"
+    text.write_text("hello")
+    torch.save(dict(good.tensors), pickle)
+    for path, words in (
+        (
+            upload(tmp_path, "other.safetensors", good, base_hash="3-4", base_model="SD 2"),
+            r"another base model \(SD 2\)",
+        ),
+        (upload(tmp_path, "strange.safetensors", strange), "^strange.safetensors has a LoRA for nowhere"),
+        (upload(tmp_path, "wide.safetensors", wide), "has shape"),
+        (text, "not a LoRA file"),
+        (pickle, "not a LoRA file"),
+        (upload(tmp_path, "one.safetensors", good), "'one' beside this action pack already"),
+    ):
+        with pytest.raises(UserError, match=words):
+            loras.bring(path, "rain")
+    assert names(loras) == ["one", "two"]
+
+
+def test_merged_it_does_what_both_do(loras, pack):
+    """The file holds the weighted sum, for this base; the card says what it was made of."""
+    assert loras.merge(["rain/one", "rain/two"], [0.75, 0.5], "both") == "rain/both"
+    file = pack.preference_file("both")
+    merged = preference.read(file, base_unet())
+    module = next(iter(merged.tensors)).split(".lora_")[0]
+
+    def dense(each: preference.Adapter, scale: float) -> torch.Tensor:
+        return scale * each.tensors[f"{module}.lora_B.weight"] @ each.tensors[f"{module}.lora_A.weight"]
+
+    torch.testing.assert_close(dense(merged, 1.0), 0.75 * dense(adapter(1), 4.0) + 0.5 * dense(adapter(2), 4.0))
+    card = cards.read_card(file)
+    assert card["merged"] == [{"name": "one", "weight": 0.75}, {"name": "two", "weight": 0.5}]
+    with safe_open(file, framework="pt") as opened:
+        assert json.loads(opened.metadata()["huvidpo"])["base_hash"] == pack.base_hash
+    for ids, name in ((["rain/one", "rain/one"], "x"), (["rain/one", "rain"], "x"), (["rain/one", "rain/two"], "both")):
+        with pytest.raises(UserError):
+            loras.merge(ids, [1, 1], name)
+    assert names(loras) == ["both", "one", "two"]

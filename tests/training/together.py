@@ -1,0 +1,41 @@
+"""What each of several processes runs in `test_crew.py`, and one alone: `python -m tests.training.together OUTPUT`."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from huvidpo_core.training import probe
+from huvidpo_core.training.align import Aligner
+from huvidpo_core.training.crew import Crew
+from tests.training.made import SETTINGS, aligner, lessons
+
+# Four pairs, so every batch has all of them, in some order: halves with as many labels, fewer, or none.
+MASKS = ((0, 1, 1, 1), (0, 0, 0, 0, 0, 0, 1), (0, 0, -1, 0), (0, 0, 0, 0, 0, 0, 1))
+WHOLE = replace(SETTINGS, batch=4, steps=3, check_every=2, held_out=0, weight_decay=0.01, least_motion=0, seed=1)
+KINDS = {
+    "huvidpo": WHOLE,
+    "dense": replace(WHOLE, loss="dense"),
+    "measured": replace(WHOLE, loss="dense", beta=0.0),
+}
+
+
+def train(kind: str, folder: Path, crew: Crew) -> Aligner:
+    """Three steps."""
+    training = aligner(folder / kind, KINDS[kind], learned=lessons(*MASKS), crew=crew)
+    for _ in training.run():
+        pass
+    return training
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    probe.STEPS, probe.LOOKS = 2, 4
+    output = Path(sys.argv[1])
+    crew, _ = Crew.gather("cpu")
+    word = crew.told(f"from {crew.rank}")
+    for kind in KINDS:
+        training = train(kind, output, crew)
+        state = {"lora": training._lora(), "beta": training.beta, "size": crew.size, "word": word}
+        torch.save(state | {"ended": training.ended}, output / f"{kind}-{crew.rank}.pt")

@@ -1,0 +1,251 @@
+"""The Align tab's handlers over real records: the form, the view of a run, what a press does."""
+
+import time
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from huvidpo_core.engine import PairQueue, RunState, Score, Stock
+from huvidpo_core.preferences.records import Estimate
+from huvidpo_core.training.losses import KINDS
+from huvidpo_core.ui import align_words as said
+from huvidpo_core.ui.align_form import LOSSES, AlignForm
+from huvidpo_core.ui.align_loras import LoraForm
+from huvidpo_core.ui.align_run import AlignRun
+from huvidpo_core.ui.align_view import LATEST, fresh, look
+from tests.finished import finish, write_pack
+
+STEPS = 8
+
+
+@pytest.fixture
+def form(engine):
+    with gr.Blocks():
+        return AlignForm(engine)
+
+
+@pytest.fixture
+def view(engine):
+    with gr.Blocks():
+        view = AlignRun(engine)
+        view.place_list()
+        return view
+
+
+@pytest.fixture
+def pack(engine):
+    return write_pack(engine.data / "packs" / "waterfall")
+
+
+def begin(form, **changes):
+    values = {"action": "waterfall", "raters": [], "name": "calm", "preset": "", "loss": "", "steps": STEPS}
+    return form.begin(**(values | {"beta": 0, "lr": 5e-4} | changes))
+
+
+def until(run, *statuses):
+    for _ in range(1500):
+        if run.state().status in statuses:
+            return run.state()
+        time.sleep(0.02)
+    raise AssertionError(run.state())
+
+
+def parts(engine, run="", step=LATEST):
+    return look(engine, run, step)[1]
+
+
+def test_the_form_says_what_there_is_to_learn_from(form, engine):
+    """Votes by action in its menu, an action with votes chosen at first, raters to choose from, a button that waits."""
+    actions, raters, supply, button = form.refresh("smile", ["Anna", "gone"])
+    assert ("Waterfall (24 votes)", "waterfall") in actions.choices and actions.value == "waterfall"
+    assert raters.choices == [("Anna", "Anna"), ("Ben", "Ben")] and raters.value == ["Anna"]
+    assert "24 judged pairs by Anna, 22 with a better clip. Enough to begin with; 60 are good." in supply
+    assert button.interactive
+    supply, button = form.look("rain", [])
+    assert "No votes on Rain yet" in supply and not button.interactive
+    supply, button = form.look("waterfall", ["Ben"])
+    assert "Nothing can be learned from ties alone" in supply and not button.interactive
+
+
+@pytest.mark.parametrize(
+    ("stock", "words"),
+    [
+        (Stock(1, 1), "1 judged pair, 1 with a better clip. That is little; 20 are a beginning."),
+        (Stock(70, 65), "That is plenty."),
+        (Stock(8, 0, 8), "8 on which raters disagree. The raters contradict each other: choose whose votes"),
+    ],
+)
+def test_how_much_is_enough(stock, words):
+    assert words in said.supply_words(stock, "Rain", [])
+
+
+def test_settings_come_from_the_preset_until_they_are_changed(form, engine):
+    """Unfolded, the form shows the profile's preset; a second time it leaves what was typed; what is typed is used."""
+    words, *values = form.unfold("", None)
+    assert values == ["dense", 300, 0.0, 5e-4] and "Rank 16" in words
+    assert values != form.fill("huvidpo")[1:] and form.fill("huvidpo")[1:3] == ["huvidpo", 0]
+    assert form.unfold("huvidpo", 1e-3) == [gr.skip()] * 5
+    run = begin(form, preset="huvidpo", loss="dense-sum", beta=7, lr=2e-3)
+    settings = run.asked()["settings"]
+    assert (settings["loss"], settings["steps"], settings["beta"], settings["lr"]) == ("dense-sum", STEPS, 7, 2e-3)
+    assert settings["eps"] == 1e-3  # the preset's
+    unnamed = [begin(form, name=" ", beta=0, lr=0, steps=0).asked() for _ in range(2)]  # fields that were never filled
+    assert [(asked["name"], asked["settings"]["steps"]) for asked in unnamed] == [("aligned", 300), ("aligned-2", 300)]
+    assert [name for _, name in LOSSES] == ["", *KINDS]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"action": "rain"}, "no votes to learn from"),
+        ({"lr": -1.0}, "'lr' of the alignment must be more than 0"),
+        ({"preset": "magic"}, "no preset 'magic'"),
+        ({"name": "a/b"}, "cannot be a file's name"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence(form, engine, pack, change, sentence):
+    """And no run is left behind."""
+    with pytest.raises(gr.Error, match=sentence):
+        begin(form, **change)
+    assert engine.trainings.runs() == []
+
+
+def test_a_run_is_followed_stopped_resumed_and_removed(form, view, engine):
+    """Its files alone say all: bar and time left, plots, clips of step 0 beside the latest, then what can be done."""
+    engine.trainings.pause = 0.1
+    run = begin(form, raters=["Anna"])
+    name = run.path.name
+    until(run, "running")
+    while run.state().step < 5:
+        time.sleep(0.02)
+    seen = parts(engine)
+    assert seen["live"] and seen["can_stop"] and not seen["can_remove"] and seen["can_resume"] == ""
+    assert f"of {STEPS}" in seen["head"] and "left" in seen["head"] and "votes of Anna" in seen["head"]
+    assert "beta 800 (measured)" in seen["head"] and seen["plots"].count("<figure") == 5
+    assert seen["checks"] == (0, 4) and "Step 4" in seen["clips"] and seen["clips"].count("<video") == 4
+    assert f'data-run="{name}" aria-pressed="true"' in seen["list"]
+    view.act(lambda run: run.ask_to_stop())(name)
+    assert "Stopping after this step" in parts(engine)["head"] or run.state().status == "stopped"
+    assert until(run, "stopped").step < STEPS
+    seen = parts(engine, name, 0)
+    assert (seen["can_resume"], seen["can_remove"], seen["live"]) == ("Resume", True, False)
+    assert "Stopped. Resume continues here." in seen["head"] and seen["clips"].count("<video") == 2
+    view.act(engine.trainings.start)(name)
+    assert until(run, "finished").step == 20
+    assert "all 20 steps are done" in parts(engine)["head"]
+    view.act(engine.trainings.remove)(name)
+    with pytest.raises(gr.Error, match="no longer there"):
+        view.act(engine.trainings.start)(name)
+    assert look(engine, name, LATEST)[0] == "" and "No training yet" in parts(engine)["list"]
+
+
+def test_what_failed_or_died_says_so_and_can_go_on(form, engine):
+    """A full disk by its sentence; a process that is gone by the record's."""
+    engine.trainings.pause, engine.trainings.breaks_at = 0.01, 3
+    run = begin(form)
+    until(run, "failed")
+    seen = parts(engine)
+    assert "The disk is full." in seen["head"] and 'role="alert"' in seen["head"] and seen["can_resume"] == "Try again"
+    run.tell(status="running", pid=2**22 - 3, born=1.0)
+    seen = parts(engine)
+    assert "Ended unexpectedly" in seen["list"] and "ended without a word" in seen["head"]
+    assert (seen["can_resume"], seen["live"]) == ("Resume", False)
+
+
+def test_only_what_changed_is_sent(form, view, engine):
+    """Clips that play are left alone while the numbers move."""
+    engine.trainings.pause = 0.01
+    run = begin(form)
+    until(run, "finished")
+    chosen, marks, *first = view.look("", LATEST, {})
+    assert chosen == run.path.name and gr.skip() not in first
+    assert view.look(chosen, LATEST, marks)[2:] == [gr.skip()] * len(first)
+    run.note("step", {"step": 9, "steps": STEPS, "loss": 0.5})
+    changed, _ = fresh(look(engine, chosen, LATEST)[1], marks)
+    assert changed == {"plots"}
+    assert len(view.look(chosen, LATEST, marks)) == len(view._outputs)
+
+
+def test_did_it_help(form, view, engine, pack):
+    """First only a round can be made; then it is to be rated; with a vote it can be used, and is in the menu."""
+    engine.trainings.pause = 0.01
+    run = begin(form)
+    until(run, "finished")
+    name, rounds = run.path.name, engine.blind_rounds
+    seen = parts(engine)
+    assert (seen["can_try"], seen["can_use"], seen["can_rate"]) == ("Make a blind round", False, False)
+    assert "only your eyes can tell" in seen["helped"]
+    view.act(rounds.make)(name)
+    seen = parts(engine)
+    assert (seen["can_try"], seen["can_use"], seen["can_rate"]) == ("Make another round", False, True)
+    assert "8 pairs of the round wait in Prefer, under Waterfall" in seen["helped"]
+    assert "waterfall/calm" not in [choice.id for choice in engine.packs("waterfall")]
+    assert view.to_rate(name)[1] == "waterfall"
+    rounds.result = Score(8, 8, 8, 0, 0, Estimate(1.0, 0.68, 1.0))
+    seen = parts(engine)
+    assert seen["can_use"] and not seen["can_rate"]
+    assert "100%</b>" in seen["helped"] and "68% to 100%" in seen["helped"] and "It helped." in seen["helped"]
+    view.act(view.adopt)(name)
+    assert "waterfall/calm" in [choice.id for choice in engine.packs("waterfall")]
+    seen = parts(engine)
+    assert seen["can_use"] is None and "choose “Waterfall + calm”" in seen["helped"]
+    assert engine.loras.list("waterfall")[0].card["blind_round"] == {"pairs": 8, "win_rate": [1.0, 0.68, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("rate", "verdict"),
+    [
+        (Estimate(0.8, 0.55, 0.95), "It helped."),
+        (Estimate(0.2, 0.05, 0.45), "worse than before"),
+        (Estimate(0.6, 0.3, 0.9), "may be luck"),
+    ],
+)
+def test_the_verdict_goes_by_the_interval(rate, verdict):
+    """Above one half, below it, or around it; what is being made is told, and what went wrong."""
+    score = Score(10, 10, 6, 0, 4, rate)
+    words = said.helped_words("", True, score, PairQueue(0, "animating, step 2 of 8", 3, ""), "Rain")
+    assert verdict in words and "step 2 of 8, 3 more pairs after it" in words
+    assert "<b>" not in said.helped_words("", True, None, PairQueue(0, "", 0, "<b>full</b>"), "Rain")
+
+
+def test_names_are_escaped(form, engine):
+    """A name is text on the page, never its HTML."""
+    run = begin(form, name="<img src=x>")
+    until(run, "finished")
+    seen = parts(engine)
+    assert "<img" not in seen["head"] + seen["list"] + seen["helped"]
+
+
+def test_loras_are_managed(engine, pack):
+    """The table, the menus, and each press with its sentence; the network's own part is tested in test_loras."""
+    with gr.Blocks():
+        loras = LoraForm(engine)
+    assert "No LoRA for this action yet" in loras.refresh("waterfall")[0]
+    form_run = engine.trainings.prepare("waterfall", engine.trainings.settings(steps=STEPS), name="calm")
+    engine.trainings.adopt(finish(form_run), more={"blind_round": {"pairs": 8, "win_rate": [0.75, 0.4, 0.9]}})
+    table, menu, one, other = loras.refresh("waterfall")
+    assert "22 pairs, 20 steps" in table and "75% (40% to 90%)" in table and "75% in order" in table
+    assert menu.value == one.value == "waterfall/calm" and other.value == "waterfall"
+    assert "called lively now" in loras.do_rename("waterfall/calm", "lively ")
+    link = loras.do_send("waterfall/lively")
+    assert 'download="waterfall-lively.safetensors"' in link
+    file = next((engine.data / "exports").glob("*/*.safetensors"))
+    assert file.read_bytes() == b"a LoRA" and Path(file.name).stem in link
+    assert "5 pairs are being made" in loras.do_compare("waterfall", "waterfall/lively", "waterfall")
+    assert engine.blind_rounds.compared == [("waterfall", "waterfall/lively", "waterfall", 5)]
+    assert "waterfall/both" in loras.do_merge("waterfall/lively", "waterfall/x", 0.5, 0.7, "both")
+    assert engine.loras.merged == [(["waterfall/lively", "waterfall/x"], [0.5, 0.7], "both")]
+    assert "deleted" in loras.do_delete("waterfall/lively")
+    for press in (lambda: loras.do_delete(None), lambda: loras.do_send("waterfall/gone")):
+        with pytest.raises(gr.Error, match=r"Choose a LoRA first|no LoRA 'gone'"):
+            press()
+
+
+def test_a_run_of_an_action_that_is_gone_is_still_shown(form, engine):
+    """Its name stands in for its title."""
+    run = begin(form)
+    until(run, "finished")
+    del engine.actions["waterfall"]
+    assert "waterfall" in said.runs_list([("x", run.asked(), RunState("new"))], "", engine.actions)
+    assert "<h2>waterfall" in parts(engine)["head"]

@@ -1,0 +1,61 @@
+"""The training's endpoints, driven by gradio_client against the launched app."""
+
+import time
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from huvidpo_core.ui import build_app, launch_options
+
+
+@pytest.fixture
+def client(engine):
+    app = build_app(engine)
+    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **launch_options(engine))
+    yield Client(url, verbose=False)
+    app.close()
+
+
+def status(client, run, wanted):
+    for _ in range(1500):
+        answer = client.predict(run, api_name="/align_status")
+        if answer["status"] == wanted:
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(answer)
+
+
+def test_a_program_trains(client, engine):
+    """Start, status with the latest measurements, stop; the page's Resume carries on with the same run."""
+    engine.trainings.pause = 0.05
+    run = client.predict("waterfall", "dense", 200, rater="Anna", name="calm", api_name="/align_start")
+    asked = status(client, run, "running")["asked"]
+    assert (asked["action"], asked["raters"], asked["name"]) == ("waterfall", ["Anna"], "calm")
+    assert (asked["settings"]["loss"], asked["settings"]["steps"]) == ("dense", 200)
+    while not (answer := status(client, run, "running"))["metrics"]["step"]:
+        pass
+    assert 0 <= answer["step"] <= answer["steps"] == 200 and answer["metrics"]["check"]["motion"] == 1.0
+    assert client.predict(run, api_name="/align_stop")["run"] == run
+    stopped = status(client, run, "stopped")
+    assert stopped["step"] == stopped["metrics"]["step"]["step"] < 200 and "Resume" in stopped["message"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"action": "moonwalk"}, "no action 'moonwalk'"),
+        ({"action": "rain"}, "no votes to learn from"),
+        ({"action": "waterfall", "loss": "magic"}, "no loss 'magic'"),
+        ({"action": "waterfall", "steps": -3}, "'steps' of the alignment must be 0"),
+        ({"action": "waterfall", "preset": "../secret"}, "no preset"),
+    ],
+)
+def test_bad_values_are_sentences(client, engine, values, sentence):
+    """And nothing is begun."""
+    with pytest.raises(AppError, match=sentence):
+        client.predict(**values, api_name="/align_start")
+    assert engine.trainings.runs() == []
+    for endpoint in ("/align_status", "/align_stop"):
+        with pytest.raises(AppError, match="no longer there"):
+            client.predict("../packs", api_name=endpoint)
