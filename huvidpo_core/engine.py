@@ -273,6 +273,12 @@ class Engine:
         """Take an answer, durable when this returns. Raises UserError for any that cannot be one."""
         return self.store.votes.vote(showing_id, rater, ballot)
 
+    def rate_clip(self, clip_id: str, rater: str, score: int) -> None:
+        """Rate one clip alone, 1 to 5, in place of this rater's earlier score for it: the paper's way, whose pairs are
+        made from the rated clips of one prompt. Raises UserError.
+        """
+        self.store.votes.rate_clip(clip_id, rater, score)
+
     def undo_vote(self, rater: str) -> Showing | None:
         """Take this rater's last answer back and open its pair again; None where there is none. Raises UserError."""
         return self.store.votes.undo(rater)

@@ -39,7 +39,7 @@ class AlignRun:
         self.clock = gr.Timer(EVERY, active=False)
         self.action = gr.Textbox(visible=False)  # carries what RATE_JS says
         self.head = gr.HTML("", elem_id="align-head")
-        with gr.Row(elem_classes="hv-tools") as self.buttons:
+        with gr.Row(elem_classes="hv-tools"):
             self.stop = gr.Button("Stop", variant="stop", visible=False, elem_id="align-stop", scale=0, min_width=110)
             self.resume = gr.Button("Resume", visible=False, elem_id="align-resume", scale=0, min_width=120)
             self.remove = gr.Button("Remove", visible=False, elem_id="align-remove", scale=0, min_width=110)

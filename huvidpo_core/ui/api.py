@@ -1,4 +1,4 @@
-"""The endpoints for programs: /first_frame, /animate, /generate, /next_pair, /vote, /evaluate.
+"""The endpoints for programs: /first_frame, /animate, /generate, /next_pair, /vote, /rate_clip, /evaluate.
 
 The page's own events are not endpoints.
 """
@@ -128,6 +128,18 @@ class Api:
         with told():
             return revealed_values(self.desk.vote(showing, rater, read_ballot(choice, marks, scores, seconds)))
 
+    def rate_clip(self, clip: str, rater: str, score: float) -> int:
+        """Rate one clip alone, 1 to 5; a later score by the same rater takes its place.
+
+        Args: clip: its id, as in the page's address of it; rater: as /next_pair; score: 1 to 5.
+
+        Returns: the score.
+        """
+        with told():
+            whole = int(score) if isinstance(score, float) and score.is_integer() else score
+            self.engine.rate_clip(clip, read_rater(rater), whole)
+            return whole
+
     def _recipe(self, prompt: str, action: str, style: str, seed: int | None, steps: int | None,
                 guidance: float | None, sampler: str, pack: str | None, strength: float | None,
                 frames: int | None) -> Recipe:  # fmt: skip
@@ -171,6 +183,7 @@ class Api:
             marks, scores = gr.JSON([], label="marks"), gr.JSON({}, label="scores")
             pair, revealed, answered = gr.JSON(label="pair"), gr.JSON(label="revealed"), gr.Number(0, label="seconds")
             left, right = gr.File(label="left"), gr.File(label="right")
+            clip, score = gr.Textbox(label="clip"), gr.Number(label="score")
             button = gr.Button()
         rest = [seed, steps, guidance, sampler, pack, strength, frames]
         for function, inputs, outputs in (
@@ -185,3 +198,4 @@ class Api:
         button.click(self.next_pair, [rater, asked], [pair, left, right], api_name="next_pair")
         ballot = [showing, rater, choice, marks, scores, answered]
         button.click(self.vote, ballot, revealed, api_name="vote")
+        button.click(self.rate_clip, [clip, rater, score], score, api_name="rate_clip")

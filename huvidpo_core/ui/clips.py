@@ -12,6 +12,7 @@ from huvidpo_core.media import read_image
 from huvidpo_core.ui import words
 from huvidpo_core.ui.memory import remembered
 from huvidpo_core.ui.notes import origin_note
+from huvidpo_core.ui.prefer_ballots import read_rater
 from huvidpo_core.ui.session import Session, Wording
 from huvidpo_core.ui.settings import SEEDS, SLIDERS, Settings, controls_of
 from huvidpo_core.ui.work import editor_value
@@ -31,8 +32,8 @@ class Clips:
         return words.gallery(clips, clip_id, limit), gr.Button(visible=len(clips) > limit)
 
     def show(self, session: Session, clip_id: str) -> tuple[Any, ...]:
-        """Stage, details (visible or not), recipe in words, download link, confirmation (hidden)."""
-        hidden = gr.Row(visible=False)
+        """Stage, details (visible or not), recipe in words, download link, confirmation (hidden), score (none yet)."""
+        hidden = gr.Row(visible=False), gr.Radio(value=None)
         try:
             clip = self.engine.clip(clip_id) if clip_id else None
         except UserError:
@@ -40,11 +41,16 @@ class Clips:
         session.clip_id = clip.id if clip else ""
         if clip is None:
             ready = words.PICTURE_READY if session.picture is not None else words.EMPTY_STAGE
-            return words.stage_empty(ready), gr.Column(visible=False), "", "", hidden
+            return words.stage_empty(ready), gr.Column(visible=False), "", "", *hidden
         choices = self.engine.packs(clip.recipe.action)
         said = words.recipe_words(clip, self.engine.actions, self.engine.styles, choices)
         link = words.download_link(clip.video, clip.recipe, "Download MP4", "mp4-link")
-        return words.stage_clip(clip), gr.Column(visible=True), said, link, hidden
+        return words.stage_clip(clip), gr.Column(visible=True), said, link, *hidden
+
+    def rate(self, clip_id: str, score: int, rater: str) -> None:
+        """Keep a score from 1 to 5; a later one by the same rater takes its place."""
+        self.engine.rate_clip(clip_id, read_rater(rater), score)
+        gr.Info(f"Rated {score} of 5 by {rater}.")
 
     def gif(self, clip_id: str) -> str:
         """A link to the clip as a GIF; the page presses it at once."""

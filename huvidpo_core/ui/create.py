@@ -9,7 +9,7 @@ from gradio.events import Dependency
 from huvidpo_core.engine import Engine
 from huvidpo_core.ui import words
 from huvidpo_core.ui.clips import PAGE, Clips
-from huvidpo_core.ui.memory import READY_JS, TAB_JS, keep_js
+from huvidpo_core.ui.memory import RATER_JS, READY_JS, TAB_JS, keep_js
 from huvidpo_core.ui.parts import Controls, bar_part, frame_part, motion_part, result_part, scene_part
 from huvidpo_core.ui.remarks import PAUSE_JS, Remarks
 from huvidpo_core.ui.session import Sessions, Wording
@@ -106,7 +106,7 @@ class Create:
     @property
     def _shown(self) -> list[Any]:
         result = self.result
-        return [result.stage, result.details, result.recipe, result.links, result.confirm]
+        return [result.stage, result.details, result.recipe, result.links, result.confirm, result.score]
 
     @property
     def _restored(self) -> list[Any]:
@@ -197,6 +197,8 @@ class Create:
         result.gif.click(guarded(self.clips.gif), self.clip_id, result.gif_link, **PRIVATE).success(
             None, js="() => document.getElementById('gif-anchor').click()", **PRIVATE
         )
+        rated = [self.clip_id, result.score, result.rater]
+        result.score.input(guarded(self.clips.rate), rated, None, js=RATER_JS, **PRIVATE)
         result.delete.click(lambda: gr.Row(visible=True), None, result.confirm, **AT_ONCE)
         result.confirm_no.click(lambda: gr.Row(visible=False), None, result.confirm, **AT_ONCE)
         delete = result.confirm_yes.click(guarded(self.clips.delete), self.clip_id, self.clip_id, **PRIVATE)
@@ -224,12 +226,12 @@ class Create:
         return handle
 
 
-def guarded(handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`handler(value)` with its exceptions as sentences."""
+def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """`handler` with its exceptions as sentences."""
 
-    def handle(value: Any) -> Any:
+    def handle(*values: Any) -> Any:
         with told():
-            return handler(value)
+            return handler(*values)
 
     return handle
 

@@ -20,6 +20,8 @@ SECRET = "not a secret: without a fixed one a restart of the app would forget"
 ANY_PROFILE = ("prompt", "action", "style")
 
 # Gradio reports the values that the page starts with as changes; before they are restored they must not be kept.
+RATER_JS = "(clip, score) => [clip, score, localStorage.huvidpoRater || 'me']"
+"""Who rates: the name that was given in Prefer."""
 READY_JS = "() => { document.body.dataset.ready = 'yes' }"
 TAB_JS = """(stored) => [stored, (sessionStorage.huvidpoTab ??= Array.from(
     crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join(''))]"""

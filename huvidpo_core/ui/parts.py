@@ -103,6 +103,8 @@ class Result:
     details: gr.Column
     recipe: gr.HTML
     links: gr.HTML
+    score: gr.Radio
+    rater: gr.Textbox
     gif: gr.Button
     gif_link: gr.HTML
     use: gr.Button
@@ -216,6 +218,11 @@ def result_part() -> Result:
             gif = gr.Button("Download GIF", size="sm", elem_id="gif", min_width=120)
             use = gr.Button("Use these settings", size="sm", elem_id="use", min_width=120)
             delete = gr.Button("Delete", size="sm", elem_id="delete", min_width=80)
+        score = gr.Radio(
+            [1, 2, 3, 4, 5], label="Rate it", info="Align pairs the rated clips of one prompt by their scores",
+            elem_id="score",
+        )  # fmt: skip
+        rater = gr.Textbox(visible=False)  # carries what RATER_JS says
         with gr.Row(visible=False, elem_id="confirm", elem_classes="hv-tools") as confirm:
             gr.HTML("<p role='alert'>Delete this clip and its files for good?</p>")
             confirm_yes = gr.Button("Delete it", variant="stop", size="sm", elem_id="confirm-yes", min_width=90)
@@ -234,8 +241,8 @@ def result_part() -> Result:
             label="Drop an MP4 that was made here", file_types=[".mp4"], height=120, elem_id="dropped",
         )  # fmt: skip
     return Result(
-        stage, details, recipe, links, gif, gif_link, use, delete, confirm, confirm_yes, confirm_no, for_rating,
-        gallery, more, dropped,
+        stage, details, recipe, links, score, rater, gif, gif_link, use, delete, confirm, confirm_yes, confirm_no,
+        for_rating, gallery, more, dropped,
     )  # fmt: skip
 
 

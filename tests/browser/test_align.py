@@ -19,12 +19,13 @@ def open_tab(page):
 
 def test_a_training_is_begun_followed_stopped_and_resumed(open_page, engine):
     """One press; bar, plots and clips come by themselves; it survives a reload; Stop keeps it, Resume ends it."""
-    engine.trainings.pause = 0.5
+    trainings = engine.trainings
+    trainings.pause = 0.5
     page = open_page()
     open_tab(page)
     page.locator("#align-name input, #align-name textarea").fill("calm")
     page.locator("#align-more > button").first.click()
-    expect(page.locator("#align-lr input")).to_have_value("0.0005")
+    expect(page.locator("#align-lr input")).to_have_value(f"{trainings.settings().lr:g}")
     page.locator("#align-steps input").fill("2000")
     page.locator("#align-start").click()
     expect(page.locator("#align-head")).to_contain_text("of 2000 · about")

@@ -79,3 +79,12 @@ def test_the_status_follows_the_models(open_page, engine):
     expect(page.locator("#status")).to_contain_text("not loaded yet")
     engine.models_loaded = True
     expect(page.locator("#status")).to_contain_text("models loaded")
+
+
+def test_a_clip_on_the_stage_is_rated(open_page, engine):
+    """A press on a number keeps the score, under the name given in Prefer or as "me"; a word says so."""
+    page = open_page()
+    clip_made(page)
+    page.locator("#score label", has_text="4").click()
+    expect(page.get_by_text("Rated 4 of 5 by me.")).to_be_visible()
+    assert list(engine.scores.values()) == [4]

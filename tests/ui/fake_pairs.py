@@ -13,7 +13,7 @@ from huvidpo_core import media
 from huvidpo_core.engine import Order, PairQueue, Progress
 from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.pairing import READY
-from huvidpo_core.preferences.ballots import check_ballot, check_rater
+from huvidpo_core.preferences.ballots import check_ballot, check_rater, check_score
 from huvidpo_core.preferences.records import Ballot, Estimate, Revealed, Showing, Standing, VotesReport
 from huvidpo_core.preferences.vlm import VlmRater
 
@@ -24,6 +24,7 @@ class FakePairs:
     def start_pairs(self) -> None:
         self.standing: dict[str, Showing] = {}  # by id, not answered yet
         self.votes: list[tuple[Showing, Ballot]] = []
+        self.scores: dict[tuple[str, str], int] = {}
         self.taken_back: list[tuple[Showing, Ballot]] = []
         self.orders: list[Order] = []
         self.for_rating: set[str] = set()  # clips that were made or brought for pairs
@@ -113,6 +114,9 @@ class FakePairs:
 
     def rated(self, rater: str) -> int:
         return sum(showing.rater == rater and ballot.choice != "skip" for showing, ballot in self.votes)
+
+    def rate_clip(self, clip_id: str, rater: str, score: int) -> None:
+        self.scores[clip_id, rater] = check_score(score)
 
     def raters(self) -> list[str]:
         return sorted({showing.rater for showing, _ in self.votes})

@@ -26,9 +26,9 @@ def client(engine):
 
 
 def test_only_the_endpoints_are_public(client):
-    """The API lists the nine endpoints with typed parameters and a description, and none of the page's own events."""
+    """The API lists the ten endpoints with typed parameters and a description, and none of the page's own events."""
     info = client.view_api(return_format="dict")["named_endpoints"]
-    making, rating = {"/first_frame", "/animate", "/generate", "/evaluate"}, {"/next_pair", "/vote"}
+    making, rating = {"/first_frame", "/animate", "/generate", "/evaluate"}, {"/next_pair", "/vote", "/rate_clip"}
     assert set(info) == making | rating | {"/align_start", "/align_status", "/align_stop"}
     names = [parameter["parameter_name"] for parameter in info["/generate"]["parameters"]]
     assert names == [
@@ -185,3 +185,15 @@ def test_pictures_are_exact(client, engine):
     recipe = engine.defaults().with_(prompt="a red horse", style="cartoon", action="horse_run", seed=5)
     *_, picture = engine.first_frame(recipe, threading.Event())
     assert np.array_equal(read_image(path), picture.image)
+
+
+def test_a_clip_is_rated_alone(client, engine):
+    """/rate_clip keeps a whole number from 1 to 5 under the rater's name; anything else is a sentence."""
+    assert client.predict("some clip", "Ann", 4, api_name="/rate_clip") == 4
+    assert engine.scores == {("some clip", "Ann"): 4}
+    for score in (0, 6, 2.5, None):
+        with pytest.raises(Exception, match="from 1 to 5"):
+            client.predict("some clip", "Ann", score, api_name="/rate_clip")
+    with pytest.raises(Exception, match="name"):
+        client.predict("some clip", "", 4, api_name="/rate_clip")
+    assert engine.scores == {("some clip", "Ann"): 4}

@@ -9,6 +9,7 @@ import pytest
 from huvidpo_core.engine import PairQueue, RunState, Score, Stock
 from huvidpo_core.preferences.records import Estimate
 from huvidpo_core.training.losses import KINDS
+from huvidpo_core.training.settings import load_settings
 from huvidpo_core.ui import align_words as said
 from huvidpo_core.ui.align_form import LOSSES, AlignForm
 from huvidpo_core.ui.align_loras import LoraForm
@@ -82,16 +83,20 @@ def test_how_much_is_enough(stock, words):
 
 def test_settings_come_from_the_preset_until_they_are_changed(form, engine):
     """Unfolded, the form shows the profile's preset; a second time it leaves what was typed; what is typed is used."""
+    own, other = load_settings(engine.profile.name), load_settings("densedpo")
     words, *values = form.unfold("", None)
-    assert values == ["dense", 300, 0.0, 5e-4] and "Rank 16" in words
-    assert values != form.fill("huvidpo")[1:] and form.fill("huvidpo")[1:3] == ["huvidpo", 0]
+    assert values == [own.loss, own.steps, own.beta, own.lr] and f"Rank {own.lora.rank}" in words
+    assert form.fill("densedpo")[1:] == [other.loss, other.steps, other.beta, other.lr] != values
     assert form.unfold("huvidpo", 1e-3) == [gr.skip()] * 5
     run = begin(form, preset="huvidpo", loss="dense-sum", beta=7, lr=2e-3)
     settings = run.asked()["settings"]
     assert (settings["loss"], settings["steps"], settings["beta"], settings["lr"]) == ("dense-sum", STEPS, 7, 2e-3)
-    assert settings["eps"] == 1e-3  # the preset's
+    assert settings["eps"] == load_settings("huvidpo").eps != own.eps
     unnamed = [begin(form, name=" ", beta=0, lr=0, steps=0).asked() for _ in range(2)]  # fields that were never filled
-    assert [(asked["name"], asked["settings"]["steps"]) for asked in unnamed] == [("aligned", 300), ("aligned-2", 300)]
+    assert [(asked["name"], asked["settings"]["steps"]) for asked in unnamed] == [
+        ("aligned", own.steps),
+        ("aligned-2", own.steps),
+    ]
     assert [name for _, name in LOSSES] == ["", *KINDS]
 
 
