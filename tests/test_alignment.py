@@ -46,6 +46,15 @@ def engine(profile, tmp_path_factory):
     return Engine(profile, tmp_path_factory.mktemp("data"), device="cpu", packs=packs)
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As the processes of `in_a_process`: sums in another order differ in the last digit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def begin(engine, dataset, tmp_path):
     """Begins runs, each in its folder."""

@@ -35,6 +35,10 @@ def assemble(shop: Workshop, assets: Path, packs: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     for name, place in (*SHIPPED.items(), ("tokenizer", "first_frame/tokenizer_2"), *_VIDEO_TEXT):
         shutil.copytree(parts[name], new_assets / place)
+    for config in new_assets.rglob("config.json"):  # not where on this machine a part was trained from
+        values = json.loads(config.read_text())
+        if values.pop("_name_or_path", None) is not None:
+            config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
     for name, scheduler in SCHEDULERS.items():
         scheduler().save_pretrained(new_assets / name / "scheduler")
     index = _index(new_assets / "first_frame")

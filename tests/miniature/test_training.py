@@ -125,6 +125,8 @@ def test_the_whole_training_runs_and_its_result_is_a_profile(tmp_path, monkeypat
     packs = {path.name for path in (tmp_path / "packs/miniature").iterdir()}
     assert packs == set(ACTIONS) and (tmp_path / "assets/curves.png").exists()
     assert all((tmp_path / "assets" / folder / "config.json").exists() for folder in ("first_frame_dpo/unet", "judge"))
+    configs = (tmp_path / "assets").rglob("config.json")
+    assert not any(str(tmp_path) in path.read_text() for path in configs), "no path of the machine that trained it"
     profile = load_profile("miniature")
     vae = str(tmp_path / "assets/video/vae")
     profile = dataclasses.replace(

@@ -5,7 +5,9 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import pytest
+from gradio_client import Client
 
+from huvidpo_core.ui import build_app, launch_options
 from tests.ui.fake_engine import FakeEngine
 
 
@@ -13,3 +15,12 @@ from tests.ui.fake_engine import FakeEngine
 def engine(tmp_path):
     """A fake engine with an empty data folder."""
     return FakeEngine(tmp_path / "data", pause=0.001)
+
+
+@pytest.fixture
+def client(engine):
+    """A client of a launched app."""
+    app = build_app(engine)
+    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **launch_options(engine))
+    yield Client(url, verbose=False)
+    app.close()

@@ -6,23 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
 from huvidpo_core.media import read_image, read_recipe, read_video, write_gif
-from huvidpo_core.ui import build_app, launch_options
 from huvidpo_core.ui.prefer_ballots import read_ballot
 from tests.ui.rated import keep_clips
-
-
-@pytest.fixture
-def client(engine):
-    """A client of a launched app."""
-    app = build_app(engine)
-    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **launch_options(engine))
-    yield Client(url, verbose=False)
-    app.close()
 
 
 def test_only_the_endpoints_are_public(client):

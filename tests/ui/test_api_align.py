@@ -3,18 +3,7 @@
 import time
 
 import pytest
-from gradio_client import Client
 from gradio_client.exceptions import AppError
-
-from huvidpo_core.ui import build_app, launch_options
-
-
-@pytest.fixture
-def client(engine):
-    app = build_app(engine)
-    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **launch_options(engine))
-    yield Client(url, verbose=False)
-    app.close()
 
 
 def status(client, run, wanted):
