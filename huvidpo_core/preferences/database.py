@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+import time
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -136,7 +137,15 @@ def _server(address: str) -> URL:
 def _durable(connection: sqlite3.Connection, _: Any) -> None:
     connection.isolation_level = None  # `_begin` says when a transaction begins, and of which kind
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    until = time.monotonic() + LOCK_SECONDS
+    while True:  # SQLite's own patience does not cover this one, which all who open a new file at once ask for
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
     cursor.execute("PRAGMA synchronous=FULL")  # a commit that returned survives a power cut
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
