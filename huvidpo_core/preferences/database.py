@@ -2,8 +2,8 @@
 
 import logging
 import sqlite3
-import time
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
