@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 from huvidpo_core import media
 from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.gallery import Gallery
+from huvidpo_core.generation.exploring import draw_settings
 from huvidpo_core.generation.structural import draw_eta
 from huvidpo_core.preferences.votes import Votes
 from huvidpo_core.progress import Progress
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 READY = 3  # pairs that are kept ready while somebody rates
 MOST = 200  # pairs in one order
+MADE = ("settings", "seeds", "structural", "models")  # `Order.source`
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Order:
 
     `source` says what the two clips of a pair share:
 
+    - "settings": the first frame. Each side has a seed, a number of steps and a guidance of its own
+      (`generation.exploring`), so that the two can be told apart.
     - "seeds": the first frame. Two seeds animate it.
     - "structural": the motion at large, of the reference `clip`; two seeds vary it (`generation.structural`).
     - "models": the first frame and the seed. One side takes the recipe's pack, the other the pack `rival`.
@@ -48,7 +52,7 @@ class Order:
     """
 
     recipe: Recipe
-    source: Literal["seeds", "structural", "models"] = "seeds"
+    source: Literal["settings", "seeds", "structural", "models"] = "seeds"
     count: int = 1
     clip: str = ""
     rival: str = ""
@@ -78,8 +82,8 @@ class PairMaker:
         recipe = self._studio.complete(order.recipe)
         if not 1 <= order.count <= MOST:
             raise UserError(f"The number of pairs is {order.count}; it must lie between 1 and {MOST}.")
-        if order.source not in ("seeds", "structural", "models"):
-            raise UserError(f"Pairs cannot be made from '{order.source}'. Choose one of: seeds, structural, models.")
+        if order.source not in MADE:
+            raise UserError(f"Pairs cannot be made from '{order.source}'. Choose one of: {', '.join(MADE)}.")
         if order.source == "structural" and not order.clip:
             raise UserError("Pairs that vary a motion need a clip to take it from. Choose one.")
         if order.clip:
@@ -216,7 +220,11 @@ def _sides(order: Order, recipe: Recipe) -> tuple[Recipe, Recipe]:
         return recipe, recipe.with_(pack=order.rival)
     if order.source == "structural":
         recipe = recipe.with_(reference=order.clip, eta=draw_eta(recipe.seed))
-    return recipe, recipe.with_(seed=random.Random(recipe.seed).randrange(2**32))
+    other = recipe.with_(seed=random.Random(recipe.seed).randrange(2**32))
+    if order.source == "settings":
+        one, two = draw_settings(recipe.seed, recipe.steps, recipe.guidance)
+        return recipe.with_(steps=one[0], guidance=one[1]), other.with_(steps=two[0], guidance=two[1])
+    return recipe, other
 
 
 def _through(work: Iterator[Any]) -> Generator[Progress, None, Any]:

@@ -89,6 +89,19 @@ def test_two_seeds_share_the_first_frame_alone(engine):
     assert source_of(engine) == "seeds"
 
 
+def test_two_settings_differ_in_what_a_person_can_see(engine):
+    """The same picture; two seeds, numbers of steps and guidances around the profile's own, and each can be repeated."""
+    own = engine.defaults().steps
+    one, two = make(engine, Order(RECIPE, "settings"))
+    assert one.recipe.with_(seed=0, steps=0, guidance=0) == two.recipe.with_(seed=0, steps=0, guidance=0)
+    assert one.recipe.steps != two.recipe.steps and one.recipe.seed != two.recipe.seed
+    assert all(min(2, own / 2) <= clip.recipe.steps <= 3 * own for clip in (one, two))
+    assert np.array_equal(media.read_image(one.picture), media.read_image(two.picture))
+    *_, copy = engine.animate(one.recipe, media.read_image(one.picture), threading.Event())
+    assert np.array_equal(frames_of(copy), frames_of(one))
+    assert source_of(engine) == "settings"
+
+
 def test_a_pair_may_begin_with_a_picture_of_the_gallery(engine):
     """Its exact first frame, which the recipe says was the person's own."""
     picture = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)

@@ -9,7 +9,7 @@ Choice = Literal["left", "right", "tie", "both_bad", "skip"]
 Side = Literal["left", "right", "tie"]
 """Which side is better in a segment, as shown."""
 
-Source = Literal["seeds", "structural", "rated", "models", "brought"]
+Source = Literal["settings", "seeds", "structural", "rated", "models", "brought"]
 """Where a pair comes from: two seeds on one first frame; one clip noised and denoised twice; clips that were rated one
 by one; two models; clips that a person brought."""
 

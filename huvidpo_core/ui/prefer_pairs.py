@@ -1,4 +1,4 @@
-"""The form that has pairs made: of two seeds, around one clip, of two models, or of clips that a person brings."""
+"""The form that has pairs made: of two settings, two seeds, around one clip, of two models, or of clips that a person brings."""
 
 import random
 from pathlib import Path
@@ -16,6 +16,7 @@ from huvidpo_core.ui.work import told
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 WAYS = [
+    ("Two settings on one first frame", "settings"),
     ("Two seeds on one first frame", "seeds"),
     ("Variations of one clip's motion", "structural"),
     ("Two models on one first frame", "models"),
@@ -34,7 +35,7 @@ class PairForm:
         self.engine = engine
         own = engine.defaults()
         self.way = gr.Radio(
-            WAYS, value="seeds", label="Where the two clips come from", elem_id="pairs-way", elem_classes="hv-pills"
+            WAYS, value="settings", label="Where the two clips come from", elem_id="pairs-way", elem_classes="hv-pills"
         )
         with gr.Row(elem_classes="hv-line"):
             self.prompt = gr.Textbox(

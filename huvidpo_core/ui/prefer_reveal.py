@@ -21,6 +21,8 @@ def reveal_words(
         return f"1 by {one}, 2 by {two}, both with seed {left.seed}."
     if one != two:
         return f"1 by {one}, seed {left.seed}; 2 by {two}, seed {right.seed}."
+    if left.steps != right.steps:
+        return f"Both by {one}: 1 with {left.steps} steps, 2 with {right.steps}."
     varied = ", varying the motion of one clip" if left.reference and left.reference == right.reference else ""
     return f"Both by {one}{varied}: 1 with seed {left.seed}, 2 with seed {right.seed}."
 

@@ -33,6 +33,11 @@ VARIED = {"reference": "c", "eta": 0.7}
             (SEED_17, SEED_42),
             "1 by the bare base model, seed 17; 2 by gone, seed 42.",
         ),
+        (
+            ("waterfall",) * 2,
+            (SEED_17.with_(steps=12), SEED_42.with_(steps=3)),
+            "Both by Waterfall (motion): 1 with 12 steps, 2 with 3.",
+        ),
         ((BROUGHT, BROUGHT), (SEED_17, SEED_17), "Both were brought by somebody."),
         (("waterfall", BASE_MODEL), (None, SEED_17), "1 by Waterfall (motion), 2 by the bare base model."),
         (("waterfall",) * 2, (SEED_17, None), "Both by Waterfall (motion)."),
