@@ -74,8 +74,8 @@ class BlindRounds:
 
     def _new_sides(self, run: RunFolder) -> dict[str, str]:
         """The new model's clip in each pair of this run's rounds, by the pair's id."""
-        use, store = adoption.used(run), self.supply.store
-        names = {f"{use.pack}/{name}" for name in (use.trial, use.adopted) if name}
+        use, store = adoption.used(run, self.packs), self.supply.store
+        names = {f"{use.pack}/{name}" for name in (use.trial, use.adopted, *use.former) if name}
         texts, _ = self._trained(run)
         pairs = store.votes.pairs("models", run.asked()["action"])
         clips = store.find({clip for pair in pairs.values() for clip in pair}).values()

@@ -1,9 +1,8 @@
 """Clips that a person brings: of any length, rate and size, made into clips of the gallery that can be paired.
 
 Raters compare, and models learn from, clips of one kind; so a brought clip is stored much as the profile would have
-made it: at its size (filled, the middle kept), near its rate, with at most its number of frames, from the beginning on.
-Every n-th frame is kept, so that motion stays even and as fast as it was, and none is made up: a clip that is shorter
-or slower stays so. The file that was brought is kept beside it, untouched, for profiles of another size.
+made it (`footage.read_clip`), with at most its number of frames. The file that was brought is kept beside it,
+untouched, for profiles of another size.
 """
 
 import hashlib
@@ -13,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from huvidpo_core import __version__, ffmpeg, media
+from huvidpo_core import __version__, media
 from huvidpo_core.config import Action, Style, VideoConfig
 from huvidpo_core.errors import UserError
 from huvidpo_core.evaluation.clips import Source, find_clips
+from huvidpo_core.footage import read_clip
 from huvidpo_core.gallery import Gallery
 from huvidpo_core.preferences.votes import Votes
 from huvidpo_core.recipe import Recipe
@@ -100,11 +100,4 @@ class Porter:
         Raises:
             UserError: it cannot be read, or has a single frame.
         """
-        video = self._video
-        rate, _, _ = ffmpeg.probe(path)
-        pace = max(1, round(rate / video.fps))
-        most = (video.frames - 1) * pace + 1
-        frames = media.read_video(path, max_frames=most, size=(video.width, video.height)).frames[::pace]
-        if len(frames) < 2:
-            raise UserError(f"{path.name} has too few frames: nothing moves in it. Choose a longer clip.")
-        return frames, rate / pace
+        return read_clip(path, self._video, self._video.frames)

@@ -1,63 +1,111 @@
-"""The command line's trainings: `align`."""
+"""The command line's trainings: `train-motion` and `align`."""
 
 import argparse
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from huvidpo_core.engine import Engine, choose_profile
 from huvidpo_core.errors import Stopped, UserError
-from huvidpo_core.training.record import RunFolder
+from huvidpo_core.runs import COMMANDS
+from huvidpo_core.training.record import Kind, RunFolder
+from huvidpo_core.trainings import Trainings
+
+_SETTINGS = "a preset in assets/{} or a TOML file; the profile's own if not"
 
 
 def add_commands(commands: "argparse._SubParsersAction") -> None:
     """Add what is here to the command line."""
+    motion = commands.add_parser("train-motion", help="teach an action from a few clips: stage 1")
+    motion.add_argument("--action", help="its name, a new one or one there is; not needed to resume")
+    motion.add_argument(
+        "--clips",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="folders of videos (or of folders of pictures), or files; 8 to 16 clips; a .txt of a clip's name says "
+        "what it shows",
+    )
+    motion.add_argument("--prompt", help="what the clips show, with {} for what varies: 'a {} ball bounces'")
+    motion.add_argument("--title", default="", help="of the action, for people; made from its name if not given")
+    motion.add_argument("--settings", default="", help=_SETTINGS.format("teach"))
+    motion.add_argument("--steps", type=int, help="in place of the settings'; also to resume")
+    motion.add_argument("--no-adopt", action="store_true", help="leave the finished pack in --output: not in Create")
+    motion.set_defaults(run=train_motion)
+
     learn = commands.add_parser("align", help="fine-tune a LoRA on votes: stage 2")
     learn.add_argument("--action", help="whose votes and whose pack; not needed to resume")
     source = learn.add_mutually_exclusive_group()
-    source.add_argument("--votes", action="store_true", help="learn from the votes in the data folder; the default")
+    source.add_argument("--votes", action="store_true", help="learn from what the data folder holds; the default")
     source.add_argument("--dataset", type=Path, help="learn from a videofolder dataset, as `export` writes it")
-    learn.add_argument(
-        "--settings", default="", help="a preset in assets/align or a TOML file; the profile's own if not"
-    )
+    learn.add_argument("--settings", default="", help=_SETTINGS.format("align"))
     learn.add_argument("--rater", action="append", default=[], help="this rater's votes only; may be repeated")
-    learn.add_argument("--loss", help="huvidpo, dense or dense-sum, in place of the settings'")
+    learn.add_argument("--loss", help="huvidpo, dense, dense-sum or kto, in place of the settings'")
     learn.add_argument(
         "--steps", type=int, help="in place of the settings'; 0: twelve passes over the pairs; also to resume"
     )
     learn.add_argument("--pack", help="the action pack to train on; the action's own if not given, '' for the base")
     learn.add_argument("--name", default="", help="of the LoRA")
-    learn.add_argument("--output", type=Path, required=True, help="folder of the run, its record and the LoRA")
-    learn.add_argument("--resume", action="store_true", help="continue the run in --output where it was stopped")
-    learn.add_argument("--profile", help="miniature or full; chosen by the hardware when not given, or the run's")
-    learn.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
     learn.set_defaults(run=align)
+
+    for command in (motion, learn):
+        command.add_argument("--output", type=Path, required=True, help="folder of the run, its record and its result")
+        command.add_argument("--resume", action="store_true", help="continue the run in --output where it was stopped")
+        command.add_argument("--profile", help="miniature or full; chosen by the hardware when not given, or the run's")
+        command.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
+
+
+def train_motion(options: argparse.Namespace) -> None:
+    """Begin or resume a run that teaches an action, carry it out here, and say where the pack is."""
+
+    def begin(trainings: Trainings) -> None:
+        for flag in ("action", "clips", "prompt"):
+            if not getattr(options, flag):
+                raise UserError(f"--{flag} is missing: say what is to be taught, or give --resume.")
+        settings = trainings.settings(options.settings, "teach", steps=options.steps)
+        trainings.prepare_teaching(
+            options.action, options.clips, options.prompt, settings, output=options.output, title=options.title,
+            adopt=not options.no_adopt,
+        )  # fmt: skip
+        for note in trainings.open(options.output).asked()["notes"]:
+            sys.stderr.write(f"{note}\n")
+
+    _carry_out(options, "teach", begin, ("action", "clips", "prompt", "title", "settings", "no_adopt"))
 
 
 def align(options: argparse.Namespace) -> None:
-    """Begin or resume a run, carry it out here, and say where the LoRA is. Ctrl-C stops it after its step."""
-    from huvidpo_core.cli import follow
+    """Begin or resume a run that learns from votes, carry it out here, and say where the LoRA is."""
 
-    begun = _begun(options) if options.resume else {}
-    engine = Engine(choose_profile(options.profile or begun.get("profile")), options.data)
-    trainings = engine.trainings
-    if options.resume:
-        if options.steps is not None:
-            with trainings.one_for_all() as leads:
-                if leads:
-                    trainings.open(options.output).prolong(options.steps)
-    else:
+    def begin(trainings: Trainings) -> None:
         if not options.action:
             raise UserError("--action is missing: say whose votes to learn from, or give --resume.")
         settings = trainings.settings(options.settings, loss=options.loss, steps=options.steps)
-        with trainings.one_for_all() as leads:
-            if leads:
-                trainings.prepare(
-                    options.action, settings, output=options.output, dataset=options.dataset,
-                    raters=options.rater, name=options.name, pack=options.pack,
-                )  # fmt: skip
+        trainings.prepare(
+            options.action, settings, output=options.output, dataset=options.dataset,
+            raters=options.rater, name=options.name, pack=options.pack,
+        )  # fmt: skip
+
+    _carry_out(options, "align", begin, ("settings", "dataset", "rater", "loss", "pack", "name"))
+
+
+def _carry_out(
+    options: argparse.Namespace, kind: Kind, begin: Callable[[Trainings], None], fixed: tuple[str, ...]
+) -> None:
+    """Begin or resume a run of a kind and train to the end. Ctrl-C stops it after its step. What is `fixed` when it
+    begins cannot be asked for again."""
+    from huvidpo_core.cli import follow
+
+    begun = _begun(options, kind, fixed) if options.resume else {}
+    engine = Engine(choose_profile(options.profile or begun.get("profile")), options.data)
+    trainings = engine.trainings
+    with trainings.one_for_all() as leads:
+        if leads and not options.resume:
+            begin(trainings)
+        elif leads and options.steps is not None:
+            trainings.open(options.output).prolong(options.steps)
     run = trainings.open(options.output)
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -65,7 +113,7 @@ def align(options: argparse.Namespace) -> None:
         follow(trainings.carry_out(run, stop))
         words = str(trainings.result(run))
     except Stopped:
-        words = f"Stopped. Continue with: python -m huvidpo_core align --resume --output {run.path}"
+        words = f"Stopped. Continue with: python -m huvidpo_core {COMMANDS[kind]} --resume --output {run.path}"
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -74,9 +122,14 @@ def align(options: argparse.Namespace) -> None:
             sys.stdout.write(f"{words}\n")
 
 
-def _begun(options: argparse.Namespace) -> dict[str, Any]:
+def _begun(options: argparse.Namespace, kind: Kind, fixed: tuple[str, ...]) -> dict[str, Any]:
     """What a run that is to be resumed was asked for. Raises UserError, too for what can no longer be asked for."""
-    for flag in ("settings", "dataset", "rater", "loss", "pack", "name"):
-        if getattr(options, flag) not in (None, "", []):
-            raise UserError(f"A resumed run goes on as it was begun. Leave out --{flag}, or begin a new run.")
-    return RunFolder.open(options.output).asked()
+    for flag in fixed:
+        if getattr(options, flag) not in (None, "", [], False):
+            raise UserError(
+                f"A resumed run goes on as it was begun. Leave out --{flag.replace('_', '-')}, or begin a new run."
+            )
+    asked = RunFolder.open(options.output).asked()
+    if asked["kind"] != kind:
+        raise UserError(f"{options.output} is a run of another kind. Resume it with `{COMMANDS[asked['kind']]}`.")
+    return asked

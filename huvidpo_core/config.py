@@ -5,6 +5,7 @@ Nothing here loads a model or looks at the hardware.
 """
 
 import dataclasses
+import re
 import tomllib
 import types
 from collections.abc import Mapping
@@ -156,6 +157,12 @@ def compose_prompt(prompt: str, action: Action | None, style: Style) -> str:
     if action and not any(keyword in words.lower() for keyword in action.keywords):
         words = f"{words}, {action.phrase}"
     return style.template.replace("{prompt}", words)  # not format: other braces are the person's own
+
+
+def without_gap(template: str) -> str:
+    """A prompt's template without the "{}" that stands for what varies: 'a {} ball bounces' is 'a ball bounces'."""
+    words = " ".join(template.replace("{}", " ").split())
+    return re.sub(r"\s+([,.;])", r"\1", words).strip(" ,;")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Lora:
     name: str
     pack: ActionPack
     card: Mapping[str, Any]  # what is known of it; may be empty
+    samples: Mapping[int, Sequence[Path]]  # clips by the base (0) and by it, by the step of its training; may be empty
     size: int  # bytes
 
 
@@ -51,7 +52,12 @@ class Loras:
                 file = pack.preference_file(name)
                 if not cards.on_trial(pack, name):
                     size, card = file.stat().st_size, cards.read_card(file)
-                    found.append(Lora(f"{pack.name}/{name}", f"{pack.title} + {name}", name, pack, card, size))
+                    found.append(
+                        Lora(
+                            f"{pack.name}/{name}", f"{pack.title} + {name}", name, pack, card,
+                            cards.read_samples(file), size,
+                        )
+                    )  # fmt: skip
         return found
 
     def rename(self, lora: str, name: str) -> str:
@@ -61,7 +67,7 @@ class Loras:
         return f"{pack.name}/{name.strip()}"
 
     def delete(self, lora: str) -> None:
-        """Delete its file and its card."""
+        """Delete its file, its card and its sample clips."""
         cards.remove(*self._of(lora))
 
     def copy_out(self, lora: str) -> Path:
@@ -112,14 +118,14 @@ class Loras:
             raise UserError("Choose two different LoRAs beside the same action pack.")
         found = [self._of(lora) for lora in loras]
         pack, name = found[0][0], name.strip()
-        target = cards.free_file(pack, name)
+        cards.free_file(pack, name)
         with self._bench.reserved(threading.Event()):
             unet = self._bench.load().animator.unet
             parts = [preference.read(pack.preference_file(old), unet) for _, old in found]
         merged = merge(parts, weights)
         known = {"base_model": pack.base, "base_hash": pack.base_hash, "pack": pack.name}
         made = [{"name": old, "weight": weight} for (_, old), weight in zip(found, weights, strict=True)]
-        cards.write_card(target, {**known, "merged": made})
+        target = cards.prepare(pack, name, {**known, "merged": made})
         preference.write(merged, target, {NOTES: json.dumps(known)})
         return f"{pack.name}/{name}"
 

@@ -73,13 +73,17 @@ def write_gif(path: Path | str, frames: np.ndarray, fps: float) -> Path:
     return _encode(Path(path), _check_frames(frames), fps, ["-filter_complex", palette, "-loop", "0", "-f", "gif"])
 
 
-def read_video(path: Path | str, *, max_frames: int | None = None, size: tuple[int, int] | None = None) -> Clip:
+def read_video(
+    path: Path | str, *, max_frames: int | None = None, size: tuple[int, int] | None = None, every: int = 1
+) -> Clip:
     """Read the frames a video file holds: MP4, GIF, WebM, MOV, MKV, AVI and the like; sound is ignored.
 
     Args:
         path: the file.
         max_frames: read no more than this many from the start.
         size: `(width, height)` to fit the frames to, filling and cropping the centre, as they are read.
+        every: keep only frames 0, every, 2 every, ...; the others are neither counted nor held, and the rate is that of
+            those that are kept.
 
     Raises:
         UserError: no such file, not a video, a damaged or truncated one, or more than fits in `MAX_CLIP_BYTES`.
@@ -93,9 +97,12 @@ def read_video(path: Path | str, *, max_frames: int | None = None, size: tuple[i
     limit = min(room + 1, max_frames or room + 1)
 
     options = ["-map", "0:v:0", "-frames:v", str(limit), "-fps_mode", "passthrough"]
+    filters = [f"select='not(mod(n,{every}))'"] if every > 1 else []
     if size:
         fill = f"scale={size[0]}:{size[1]}:force_original_aspect_ratio=increase:flags=lanczos"
-        options += ["-vf", f"{fill},crop={size[0]}:{size[1]}"]
+        filters += [fill, f"crop={size[0]}:{size[1]}"]
+    if filters:
+        options += ["-vf", ",".join(filters)]
     # A file that ends too early is an error, not a shorter video; but for some containers ffmpeg merely says so.
     result = ffmpeg.run(["-v", "warning", "-xerror", *ffmpeg.source(path), *options, *_PPM])
     cut_off = re.search(rb"ended prematurely|LZW decode failed|corrupt", result.stderr)
@@ -106,7 +113,7 @@ def read_video(path: Path | str, *, max_frames: int | None = None, size: tuple[i
     raw = np.frombuffer(result.stdout, np.uint8).reshape(-1, header.end() + 3 * width * height)
     if len(raw) > room:
         raise UserError(f"{path.name} is too long to be read whole ({width} x {height}); please cut it shorter.")
-    return Clip(raw[:, header.end() :].reshape(-1, height, width, 3).copy(), fps)
+    return Clip(raw[:, header.end() :].reshape(-1, height, width, 3).copy(), fps / every)
 
 
 def read_recipe(path: Path | str) -> dict[str, Any] | None:

@@ -44,6 +44,7 @@ class PackChoice:
 
     id: str
     title: str
+    trial: bool = False  # a LoRA that is only in blind rounds so far
 
 
 @dataclass(frozen=True)

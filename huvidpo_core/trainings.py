@@ -1,38 +1,36 @@
-"""Preference trainings as a person meets them: asked for, carried out by a process of their own, put to use."""
+"""Trainings as a person asks for them, and what they made, put to use; `runs.py` has what lies between."""
 
-import logging
-import os
-import shutil
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from huvidpo_core import adoption
+from huvidpo_core.actions import Naming, check_name, name_of, title_of
 from huvidpo_core.adoption import Use
-from huvidpo_core.config import ASSETS, ROOT, Action, Profile, Style
+from huvidpo_core.config import ASSETS, Action, Profile, Style
 from huvidpo_core.errors import UserError
+from huvidpo_core.footage import Footage, look
 from huvidpo_core.models import cards
 from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.preferences.store import Store
-from huvidpo_core.progress import Progress
+from huvidpo_core.runs import Runs
 from huvidpo_core.supply import Supply
-from huvidpo_core.training.record import RESULT, RunFolder, identity
+from huvidpo_core.training.material import CLIPS
+from huvidpo_core.training.record import PACK, RESULT, Kind, RunFolder
+from huvidpo_core.viewing import View, view
 
 if TYPE_CHECKING:
+    from huvidpo_core.training.motion_settings import MotionSettings
     from huvidpo_core.training.settings import AlignSettings
+    from huvidpo_core.training.source import Source
 
-log = logging.getLogger(__name__)
+PUBLISHED: dict[Kind, str] = {"align": "huvidpo", "teach": "lamp"}  # presets for a profile that has none
 
 
-class Trainings:
-    """The trainings of one data folder."""
+class Trainings(Runs):
+    """The trainings of one data folder: stage 2, which aligns with votes, and stage 1, which teaches an action."""
 
     def __init__(
         self,
@@ -45,10 +43,11 @@ class Trainings:
         styles: Mapping[str, Style],
     ) -> None:
         """`packs` is the family's folder of action packs."""
-        self._data, self._profile, self._device, self._packs, self._actions = data, profile, device, packs, actions
+        super().__init__(data, profile, device, packs)
+        self._actions = actions
         self.supply = Supply(store, actions, styles)
 
-    # Asking
+    # Asking: to be aligned with votes
 
     def prepare(
         self,
@@ -67,7 +66,8 @@ class Trainings:
             action: whose votes, and whose pack is trained on.
             settings: see `AlignSettings`.
             output: the run's folder; one below the data folder's `runs` if not given.
-            dataset: a `videofolder` dataset in place of the votes of this data folder.
+            dataset: a `videofolder` dataset in place of the votes of this data folder; not for the loss "kto", which
+                learns from ratings of single clips.
             raters: whose votes; everybody's if none are named, and then raters who disagree cancel out.
             name: of the LoRA; the run's own if not given.
             pack: the action pack that the clips were made with; the action's own if not given, "" for none.
@@ -81,11 +81,10 @@ class Trainings:
         settings.check()
         if pack is None:
             pack = action if (self._packs / action).is_dir() else ""
-        if pack:
-            beside = ActionPack.load(self._packs / pack)
-            if name:
-                cards.free_file(beside, name)
-        source = self.supply.dataset(dataset) if dataset else self.supply.votes(action, raters)
+        beside = ActionPack.load(self._packs / pack) if pack else None
+        if beside and name:
+            cards.free_file(beside, name)
+        source = self._source(action, settings, dataset, raters)
         path = (output or self._fresh(action)).absolute()
         run = RunFolder.create(
             path,
@@ -94,10 +93,11 @@ class Trainings:
                 "action": action,
                 "name": name or path.name,
                 "pack": pack,
+                "pack_hash": beside.digest() if beside else "",
                 "raters": list(raters),
                 "profile": self._profile.name,
                 "packs": str(self._packs.absolute()),
-                "pairs": len(source.pairs),
+                **source.counts,
                 "clips": len(source.clips),
                 "dataset": str(dataset) if dataset else "",
                 "settings": asdict(settings),
@@ -106,11 +106,16 @@ class Trainings:
         source.save(path)
         return run
 
-    def _fresh(self, action: str) -> Path:
-        """A run's folder that is not there yet, two in one second included."""
-        path = self._data / "runs" / time.strftime(f"%Y%m%d-%H%M%S-{action}")
-        others = (path.with_name(f"{path.name}-{number}") for number in count(2))
-        return next(each for each in chain([path], others) if not each.exists())
+    def _source(self, action: str, settings: "AlignSettings", dataset: Path | None, raters: Sequence[str]) -> "Source":
+        """What the loss learns from."""
+        if settings.single and dataset:
+            raise UserError(
+                "A dataset holds pairs, and the loss 'kto' learns from ratings of single clips. Leave out the dataset, "
+                "or choose another loss."
+            )
+        if settings.single:
+            return self.supply.ratings(action, raters)
+        return self.supply.dataset(dataset) if dataset else self.supply.votes(action, raters)
 
     def _free_name(self, action: str) -> str:
         """For a LoRA that nobody has named."""
@@ -120,59 +125,22 @@ class Trainings:
         others = (f"aligned-{number}" for number in count(2))
         return next(name for name in chain(["aligned"], others) if name not in taken)
 
-    def presets(self) -> list[str]:
+    def presets(self, kind: Kind = "align") -> list[str]:
         """Names of the presets, sorted."""
-        return sorted(path.stem for path in (ASSETS / "align").glob("*.toml"))
+        return sorted(path.stem for path in (ASSETS / kind).glob("*.toml"))
 
-    def settings(self, source: str = "", **changes: Any) -> "AlignSettings":
+    def settings(self, source: str = "", kind: Kind = "align", **changes: Any) -> "AlignSettings | MotionSettings":
         """A preset or a TOML file, without one the preset for this profile; `changes` that are not None on top of it.
 
         Raises UserError.
         """
+        from huvidpo_core.training.motion_settings import load_motion_settings
         from huvidpo_core.training.settings import load_settings
 
-        own = self._profile.name if self._profile.name in self.presets() else "huvidpo"
+        own = self._profile.name if self._profile.name in self.presets(kind) else PUBLISHED[kind]
         chosen = {name: value for name, value in changes.items() if value is not None}
-        return replace(load_settings(source or own), **chosen).check()
-
-    # In this process
-
-    def carry_out(self, run: RunFolder, stop: threading.Event) -> Iterator[Progress]:
-        """Train here, from the last checkpoint if there is one. Raises UserError; Stopped when asked to stop.
-
-        Under `accelerate launch` every process calls this with the same folder.
-        """
-        from huvidpo_core.alignment import Alignment
-        from huvidpo_core.training.crew import Crew
-
-        crew, device = Crew.gather(self._device)
-        yield from Alignment(run, self._profile, device, crew, self._data).carry_out(stop)
-
-    @contextmanager
-    def one_for_all(self) -> Iterator[bool]:
-        """Under `accelerate launch`: what only one process is to do; True for that one. The others wait for its end,
-        and share its UserError.
-        """
-        from huvidpo_core.training.crew import Crew
-
-        crew, _ = Crew.gather(self._device)
-        wrong = ""
-        try:
-            yield crew.leads
-        except UserError as error:
-            wrong = str(error)
-        if wrong := crew.told(wrong):
-            raise UserError(wrong)
-
-    def open(self, path: Path) -> RunFolder:
-        """A run by its folder, wherever it is. Raises UserError."""
-        return RunFolder.open(path.absolute())
-
-    def result(self, run: RunFolder) -> Path:
-        """Where a finished run's LoRA is."""
-        return run.path / RESULT
-
-    # A process of its own
+        load = load_settings if kind == "align" else load_motion_settings
+        return replace(load(source or own), **chosen).check()
 
     def begin(
         self, action: str, preset: str = "", *, raters: Sequence[str] = (), name: str = "", **changes: Any
@@ -180,68 +148,114 @@ class Trainings:
         """Prepare a run and start it; `changes` are settings in place of the preset's. Without a `name` the LoRA gets a
         short one that is free. Raises UserError.
         """
-        if preset and preset not in self.presets():  # whoever asks from outside names no file of this machine
-            raise UserError(f"There is no preset '{preset}'. Choose one of: {', '.join(self.presets())}.")
+        self._known(preset, "align")
         name = name or self._free_name(action)
         run = self.prepare(action, self.settings(preset, **changes), raters=raters, name=name)
         self.start(run)
         return run
 
-    def start(self, run: RunFolder) -> None:
-        """Carry a run out in a process of its own, which outlives this one; also to resume. Raises UserError."""
-        if run.state().status == "running":
-            raise UserError("This training is running already.")
-        asked = run.asked()
-        command = [sys.executable, "-m", "huvidpo_core", "align", "--resume", "--output", str(run.path)]
-        command += ["--profile", asked["profile"], "--data", str(self._data.absolute())]
-        run.withdraw_stop()
-        try:
-            with (run.path / "log.txt").open("ab") as words:
-                process = subprocess.Popen(
-                    command, cwd=ROOT, stdout=words, stderr=words, stdin=subprocess.DEVNULL, start_new_session=True,
-                    env=os.environ | {"OMP_WAIT_POLICY": "passive"},
-                )  # fmt: skip
-        except OSError as error:
-            raise UserError(f"The training could not be started ({error.strerror}).") from error
-        threading.Thread(target=process.wait, daemon=True).start()  # or it would stay as a zombie
-        run.tell(status="running", stage="starting", message="", seconds_left=None, **identity(process.pid))
+    def _known(self, preset: str, kind: Kind) -> None:
+        """Whoever asks from outside names no file of this machine."""
+        if preset and preset not in self.presets(kind):
+            raise UserError(f"There is no preset '{preset}'. Choose one of: {', '.join(self.presets(kind))}.")
 
-    def runs(self) -> list[RunFolder]:
-        """All runs of the data folder, newest first; what is none is left out."""
-        found = []
-        for path in (self._data / "runs").glob("*/run.json"):
-            try:
-                run = RunFolder.open(path.parent)
-                found.append((run.asked().get("created", 0.0), run))
-            except UserError as error:
-                log.warning("a training is not listed: %s", error)
-        return [run for _, run in sorted(found, key=lambda each: (each[0], each[1].path.name), reverse=True)]
+    # Asking: to be taught an action
 
-    def find(self, name: str) -> RunFolder:
-        """A run of the data folder by its folder's name. Raises UserError."""
-        if name not in {run.path.name for run in self.runs()}:
-            raise UserError("That training is no longer there. Reload the page to see those that are.")
-        return RunFolder(self._data / "runs" / name)
+    def footage(self, clips: Sequence[Path], prompt: str) -> Footage:
+        """What an action could be taught from: each clip's words, and what could be better. Raises UserError."""
+        return look(clips, prompt, self._profile.video, self.supply.text)
 
-    def remove(self, run: RunFolder) -> None:
-        """Delete a run with all it made; a LoRA that was put to use stays. Raises UserError while it is running."""
-        if run.state().status == "running":
-            raise UserError("This training is running. Stop it first.")
-        adoption.withdraw(run, self._packs)
-        shutil.rmtree(run.path, ignore_errors=True)
+    def view(self, clip: Path) -> View:
+        """One clip as an action would be taught from it. Raises UserError."""
+        return view(clip, self._profile.video)
+
+    def naming(self, title: str, name: str = "") -> Naming:
+        """What an action of this title would be called; its name follows from it if not given. Raises UserError."""
+        name = check_name(name) if name else name_of(title, self._actions)
+        known = self._actions.get(name)
+        title = known.title if known else " ".join(title.split()) or title_of(name)
+        return Naming(name, title, known is not None, adoption.free_number(self._packs, name))
+
+    def prepare_teaching(
+        self,
+        action: str,
+        clips: Sequence[Path],
+        prompt: str,
+        settings: "MotionSettings",
+        *,
+        output: Path | None = None,
+        title: str = "",
+        adopt: bool = True,
+    ) -> RunFolder:
+        """Begin the record of a run that teaches an action; the clips are copied. Nothing is trained yet.
+
+        Args:
+            action: its name, a new one or one there is.
+            clips, prompt: see `footage.look`.
+            settings: see `MotionSettings`.
+            output: the run's folder; one below the data folder's `runs` if not given.
+            title: of the action, for people; made from its name if not given.
+            adopt: put the finished pack to use at once.
+
+        Raises:
+            UserError: a name that cannot be one, clips or a setting at fault, a folder in use.
+        """
+        check_name(action)
+        settings.check()
+        path = (output or self._fresh(action)).absolute()
+        RunFolder.check_free(path)
+        if taken := [name for name in (CLIPS, PACK) if (path / name).exists()]:  # perhaps the clips themselves
+            raise UserError(f"{path} holds a folder '{taken[0]}' already, which would be replaced. Choose another.")
+        footage = self.footage(clips, prompt)
+        footage.keep(path)
+        known = self._actions.get(action)
+        return RunFolder.create(
+            path,
+            {
+                "kind": "teach",
+                "action": action,
+                "title": " ".join(title.split()) or (known.title if known else title_of(action)),
+                "prompt": " ".join(prompt.split()),
+                "profile": self._profile.name,
+                "packs": str(self._packs.absolute()),
+                "clips": len(footage.shots),
+                "notes": list(footage.notes),
+                "adopt": adopt,
+                "settings": asdict(settings),
+            },
+        )
+
+    def teach(
+        self, action: str, clips: Sequence[Path], prompt: str, *, title: str = "", preset: str = "", **changes: Any
+    ) -> RunFolder:
+        """Prepare a run that teaches an action and start it; `changes` are settings in place of the preset's. Raises
+        UserError.
+        """
+        self._known(preset, "teach")
+        settings = self.settings(preset, "teach", **changes)
+        run = self.prepare_teaching(action, clips, prompt, settings, title=title)
+        self.start(run)
+        return run
 
     # Put to use
 
     def use(self, run: RunFolder) -> Use:
-        """What became of a run's LoRA: on trial, put to use, or neither yet. Raises UserError."""
-        return adoption.used(run)
+        """What became of what a run made: on trial, put to use, or neither yet. Raises UserError."""
+        return adoption.used(run, self._packs)
 
     def adopt(self, run: RunFolder, name: str = "", more: Mapping[str, Any] | None = None) -> str:
-        """Put a finished run's LoRA beside its action pack, under `name`; what Create calls it: 'PACK/NAME'.
+        """Put to use, under `name`, what a finished run made; what Create calls it.
 
-        `more` is added to its card.
+        A LoRA goes beside its action pack, as 'PACK/NAME', `more` being added to its card; a taught action's pack among
+        the others, as 'NAME'.
 
         Raises:
-            UserError: it is not finished, there is no pack to put it beside, the name is taken or cannot be one.
+            UserError: it is not finished, there is no pack to put a LoRA beside, the name is taken or cannot be one.
         """
+        if run.asked()["kind"] == "teach":
+            return adoption.adopt_pack(run, self._packs, name)
         return adoption.adopt(run, self._packs, name, more)
+
+    def result(self, run: RunFolder) -> Path:
+        """Where a finished run's LoRA or action pack is."""
+        return run.path / (PACK if run.asked()["kind"] == "teach" else RESULT)

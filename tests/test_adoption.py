@@ -100,6 +100,53 @@ def test_a_trial_takes_a_free_name_and_goes_with_its_run(trainings):
     assert pack(trainings).preferences == ("calm",) and trainings.runs() == []
 
 
+def test_its_sample_clips_come_along(trainings):
+    """Those of the base and those of the step that was kept, tried out before or not; the run may go then."""
+    for number, tried in enumerate((False, True)):
+        run = finish(begun(trainings, f"calm{number}"))
+        for step in (0, 10, 20):
+            for clip in range(2):
+                path = run.sample(step, clip)
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(f"{step} {clip}")
+        if tried:
+            trainings_try(trainings, run)
+        trainings.adopt(run)
+        trainings.remove(run)
+        kept = cards.read_samples(pack(trainings).preference_file(f"calm{number}"))
+        found = {step: [path.read_text() for path in paths] for step, paths in kept.items()}
+        assert found == {0: ["0 0", "0 1"], 20: ["20 0", "20 1"]}
+
+
+def test_a_lora_that_is_renamed_stays_in_use(trainings):
+    """It is known by its content, whatever it is called: no second copy, and a new round is made under the name it has
+    now; another LoRA of its old name is not taken for it. Deleted, it can be put to use again."""
+    run = finish(begun(trainings, "calm"))
+    trainings_try(trainings, run)
+    trainings.adopt(run)
+    for old, new in (("calm", "mild"), ("mild", "gentle")):
+        cards.rename(pack(trainings), old, new)
+        cards.put(pack(trainings), old, run.path / "run.json", {})
+        assert trainings.use(run).adopted == new
+        with pytest.raises(UserError, match=f"in use already, as '{new}'"):
+            trainings.adopt(run)
+        use = trainings_try(trainings, run)
+        assert use == trainings.use(run) and (use.trial, use.adopted) == ("calm", new)
+    assert use.former == ("calm", "mild")  # clips of earlier rounds carry these names
+    cards.remove(pack(trainings), "gentle")
+    assert trainings.use(run).adopted == ""
+    assert trainings.adopt(run) == "rain/calm-2" and trainings.use(run).adopted == "calm-2"
+
+
+def test_a_run_that_was_prolonged_gives_another_lora(trainings):
+    """What was put to use is that of before; the new one can be, beside it."""
+    run = finish(begun(trainings, "calm"))
+    trainings.adopt(run)
+    finish(run, b"a longer LoRA")
+    assert trainings.use(run).adopted == ""
+    assert trainings.adopt(run) == "rain/calm-2" and pack(trainings).preferences == ("calm", "calm-2")
+
+
 def test_a_lora_of_the_bare_base_has_no_pack_to_lie_beside(trainings):
     """It is trained, but neither tried out nor adopted."""
     run = finish(begun(trainings, pack=""))

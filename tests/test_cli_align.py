@@ -1,6 +1,7 @@
 """`align` on the command line: a whole run on tiny models, resumed and prolonged, and a sentence for each mistake."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -95,6 +96,31 @@ def test_a_whole_run_resumed_and_put_to_use(run, profile, packs, tmp_path):
     assert unet.active_adapters() == ["preference"]
 
 
+def test_a_run_on_ratings_of_single_clips(run, profile, tmp_path):
+    """Four clips that somebody rated in Create: a finished LoRA, its figures, and the same folder resumed; a dataset
+    has no such ratings."""
+    made = make_dataset(tmp_path / "clips", profile, pairs=2)
+    store = engine.Engine(profile, tmp_path / "data", device="cpu").store
+    for name, score in (("chosen0", 5), ("chosen1", 4), ("rejected0", 1), ("rejected1", 2)):
+        shutil.copyfile(made / f"{name}.mp4", store.video(name))
+        store.add(name, {"prompt": "rain on a roof", "action": ACTION, "style": "cartoon"}, 1.0)
+        store.votes.rate_clip(name, "ann", score)
+    asked = ["--action", ACTION, "--settings", tmp_path / "mine.toml", "--loss", "kto", "--steps", 3]
+    status, _, err = run(*asked, "--dataset", made, "--output", tmp_path / "run")
+    assert status == 2 and "Leave out the dataset" in err and not (tmp_path / "run").exists()
+    status, out, _ = run(*asked, "--output", tmp_path / "run")
+    assert (status, out) == (0, f"{tmp_path / 'run' / RESULT}\n")
+    record = RunFolder.open(tmp_path / "run")
+    assert (record.asked()["good"], record.asked()["bad"]) == (2, 2) and record.state().status == "finished"
+    card = json.loads((tmp_path / "run" / "card.json").read_text())
+    assert card["singles"] == {"trained": 4, "held_out": 0} and card["calibration"]["kind"] == "kto"
+    steps = record.metrics("step")
+    assert all((step["winner_change"] is None) != (step["loser_change"] is None) for step in steps)
+    assert run("--resume", "--steps", 5, "--output", tmp_path / "run")[0] == 0
+    assert [step["step"] for step in record.metrics("step")] == [1, 2, 3, 4, 5]
+    assert record.metrics("step")[:3] == steps
+
+
 def test_ctrl_c_stops_after_the_step_and_says_how_to_go_on(run, profile, tmp_path, monkeypatch):
     """The signal during a step: status 0, the step is kept, and the printed command continues it."""
     make_dataset(tmp_path / "votes", profile, pairs=1)
@@ -123,6 +149,7 @@ def test_ctrl_c_stops_after_the_step_and_says_how_to_go_on(run, profile, tmp_pat
         (["--action", "sing"], "no action 'sing'"),
         (["--action", ACTION], "no votes to learn from yet"),
         (["--action", ACTION, "--loss", "ppo"], "no loss 'ppo'"),
+        (["--action", ACTION, "--loss", "kto"], "no ratings to learn from yet"),
         (["--action", ACTION, "--steps", -3], "'steps'"),
         (["--action", ACTION, "--settings", "best"], "no preset 'best'"),
         (["--action", ACTION, "--settings", "gone.toml"], "gone.toml"),

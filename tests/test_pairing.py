@@ -90,7 +90,7 @@ def test_two_seeds_share_the_first_frame_alone(engine):
 
 
 def test_two_settings_differ_in_what_a_person_can_see(engine):
-    """The same picture; two seeds, numbers of steps and guidances around the profile's own, and each can be repeated."""
+    """One picture; two seeds, numbers of steps and guidances around the profile's own; and each can be repeated."""
     own = engine.defaults().steps
     one, two = make(engine, Order(RECIPE, "settings"))
     assert one.recipe.with_(seed=0, steps=0, guidance=0) == two.recipe.with_(seed=0, steps=0, guidance=0)

@@ -6,7 +6,7 @@ from huvidpo_core.config import load_actions, load_styles
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.preferences.store import Store
-from huvidpo_core.supply import Stock, Supply
+from huvidpo_core.supply import RatedStock, Stock, Supply
 from tests.preferences.made import add_pair
 
 
@@ -39,19 +39,61 @@ def test_pairs_decided_and_disputed(supply):
     assert sorted((each.first, any(each.mask)) for each in lessons) == [("pa", True), ("qb", True), ("ra", False)]
 
 
+def rate(supply, clip, score, rater="ann", action="rain"):
+    """Rate a clip, which is made first where it is not there."""
+    if not supply.store.video(clip).exists():
+        supply.store.video(clip).write_bytes(clip.encode())
+        recipe = {"prompt": "a red umbrella in the rain", "action": action, "style": "cartoon"}
+        supply.store.add(clip, recipe, 1.0, frames=4, fps=8)
+    supply.store.votes.rate_clip(clip, rater, score)
+
+
 def test_ratings_count_too(supply):
     """Two rated clips of one scene are a pair; the better one wins."""
-    from huvidpo_core import media
-    from tests.clips import moving_clip
-
-    recipe = {"prompt": "a red umbrella in the rain", "action": "rain", "style": "cartoon"}
     for clip, score in (("a", 2), ("b", 5)):
-        media.write_mp4(supply.store.video(clip), moving_clip(), 8)
-        supply.store.add(clip, recipe, 1.0)
-        supply.store.votes.rate_clip(clip, "ann", score)
+        rate(supply, clip, score)
     assert supply.stock("rain") == Stock(1, 1, 0)
     (lesson,) = supply.votes("rain").pairs
     assert (lesson.first, lesson.text) == ("b", "a red umbrella in the rain, cartoon style")
+
+
+def test_single_clips_that_are_good_or_bad(supply):
+    """Of one action, by all raters or by one; a 3 is neither; the mask is as long as the clip, the text the whole."""
+    for clip, score in (("a", 2), ("b", 5), ("c", 3), ("d", 4)):
+        rate(supply, clip, score)
+    rate(supply, "d", 1, "bob")
+    rate(supply, "e", 5, action="smile")
+    assert supply.rated_stock("rain") == RatedStock(4, 1, 1)
+    assert supply.rated_stock("rain", ["ann"]) == RatedStock(4, 2, 1)
+    assert supply.rated_stock("rain").enough and not supply.rated_stock("smile").enough
+    source = supply.ratings("rain", ["ann"])
+    assert [(each.clips, each.mask) for each in source.pairs] == [
+        (("a",), (0, -1, -1, -1)),
+        (("b",), (0, 1, 1, 1)),
+        (("d",), (0, 1, 1, 1)),
+    ]
+    assert {each.text for each in source.pairs} == {"a red umbrella in the rain, cartoon style"}
+    assert set(source.clips) == {"a", "b", "d"} and source.counts == {"good": 2, "bad": 1}
+
+
+def test_single_clips_of_one_kind_are_a_sentence(supply):
+    """No rating, a 3 alone, only good ones, only bad ones; a clip that is gone does not count."""
+    with pytest.raises(UserError, match="no ratings to learn from yet"):
+        supply.ratings("rain")
+    rate(supply, "a", 3)
+    with pytest.raises(UserError, match="no ratings to learn from yet"):
+        supply.ratings("rain")
+    rate(supply, "b", 5)
+    with pytest.raises(UserError, match=r"are good.*Rate some clips 1 or 2"):
+        supply.ratings("rain")
+    rate(supply, "b", 1)
+    with pytest.raises(UserError, match=r"are bad.*Rate some clips 4 or 5"):
+        supply.ratings("rain")
+    rate(supply, "a", 5)
+    assert len(supply.ratings("rain").pairs) == 2
+    supply.store.video("a").unlink()
+    with pytest.raises(UserError, match="are bad"):
+        supply.ratings("rain")
 
 
 def test_nothing_to_learn_from_is_a_sentence(supply):

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from huvidpo_core import media, trainings
+from huvidpo_core import media, runs
 from huvidpo_core.engine import Engine
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.records import Ballot
@@ -168,7 +168,7 @@ def interpreter(monkeypatch, tmp_path):
     program = tmp_path / "interpreter"
     program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/asked\necho hello\nexec sleep 1000\n')
     program.chmod(0o755)
-    monkeypatch.setattr(trainings.sys, "executable", str(program))
+    monkeypatch.setattr(runs.sys, "executable", str(program))
     yield tmp_path / "asked"
     for child in psutil.Process().children():
         if child.name() == "sleep":
@@ -214,7 +214,7 @@ def test_a_run_is_a_process_of_its_own_with_a_record(engine, run, interpreter):
 
 def test_a_process_that_cannot_be_started_is_a_sentence(engine, run, monkeypatch):
     """No Python there; the run stays as it was."""
-    monkeypatch.setattr(trainings.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(runs.sys, "executable", "/nowhere/python")
     with pytest.raises(UserError, match="could not be started"):
         engine.trainings.start(run)
     assert run.state().status == "new" and sys.executable == "/nowhere/python"

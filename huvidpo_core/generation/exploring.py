@@ -1,8 +1,8 @@
 """Pairs that a person can tell apart: both clips begin with one picture, but are made with settings drawn by lot.
 
-Two seeds of a small, or a well trained, model may differ by less than anybody sees; then a vote says nothing. The number
-of steps decides how crisp and lively a clip is, the guidance how strong its colours and motion are, and both stay within
-what people use. The clips are still the model's own, so the preference loss can make it prefer the better kind.
+Two seeds of a small, or a well trained, model may differ by less than anybody sees; then a vote says nothing. The
+number of steps decides how crisp and lively a clip is, the guidance how strong its colours and motion are; both stay
+within what people use. The clips are still the model's own, so the loss can make it prefer the better kind.
 """
 
 import random

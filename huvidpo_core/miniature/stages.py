@@ -12,7 +12,7 @@ from huvidpo_core.miniature.loop import train
 from huvidpo_core.miniature.workshop import Workshop
 from huvidpo_core.models import VideoUNet, is_motion
 from huvidpo_core.models.vae import PatchAutoencoderKL
-from huvidpo_core.training.motion import residual, target
+from huvidpo_core.training.motion import motion_loss, target
 
 EDITED = 0.25  # share of the video UNet's clips that show something pasted into them
 STEADY = 0.5  # weight of what the error changes by from frame to frame: errors that stay do not flicker
@@ -177,8 +177,7 @@ def _clip_loss(
     # Towards much noise: there the network must take from frame 0 what stays, and a sampler of few steps lives there.
     timestep = spread_timesteps(rng, count, power=0.5).to(device)
     words = sd_text(encoder, tokenizer, texts, device)
-    error = residual(unet, networks.video_scheduler(), clean, words, noise, timestep)[:, :, 1:]
-    return error.square().mean() + STEADY * error.diff(dim=2).square().mean()
+    return motion_loss(unet, networks.video_scheduler(), clean, words, noise, timestep, steady=STEADY)
 
 
 def paste(clip: Tensor, other: Tensor, rng: np.random.Generator) -> None:

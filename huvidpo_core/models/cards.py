@@ -2,17 +2,19 @@
 
 A LoRA's card is `preference-NAME.json` beside its file: what it was made from and how it did, as JSON. One whose card
 says `"trial": true` may be generated with but stands in no menu: a blind round shows it to people under no name.
-No torch.
+Sample clips lie in the folder `preference-NAME`, named by step and number: `00000-1.mp4` is one by the base,
+`00040-1.mp4` the same first frame and seed by the LoRA, which is the training's of step 40. No torch.
 """
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from huvidpo_core import media
 from huvidpo_core.errors import UserError
-from huvidpo_core.files import whole_file
+from huvidpo_core.files import whole_file, whole_folder
 from huvidpo_core.models.packs import ActionPack
 
 
@@ -31,6 +33,29 @@ def write_card(file: Path, card: Mapping[str, Any]) -> None:
         path.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def samples_by_step(folder: Path) -> dict[int, list[Path]]:
+    """The sample clips in a folder, by the step of the training they were made at; of each step by number."""
+    found: dict[int, list[Path]] = {}
+    for path in sorted(folder.glob("*-*.mp4")):
+        found.setdefault(int(path.stem.split("-")[0]), []).append(path)
+    return found
+
+
+def read_samples(file: Path) -> dict[int, list[Path]]:
+    """The sample clips of the LoRA in `file`; none for one that was merged or brought."""
+    return samples_by_step(_samples(file))
+
+
+def write_samples(file: Path, clips: Sequence[Path]) -> None:
+    """Copy sample clips beside the LoRA in `file`, in place of any that were there. Raises UserError: a full disk."""
+    if not clips:
+        shutil.rmtree(_samples(file), ignore_errors=True)
+        return
+    with whole_folder(_samples(file)) as fresh:
+        for clip in clips:
+            shutil.copyfile(clip, fresh / clip.name)
+
+
 def on_trial(pack: ActionPack, name: str) -> bool:
     """Whether the LoRA is for blind rounds only."""
     return bool(read_card(pack.preference_file(name)).get("trial"))
@@ -44,19 +69,31 @@ def free_file(pack: ActionPack, name: str) -> Path:
     return file
 
 
-def put(pack: ActionPack, name: str, source: Path, card: Mapping[str, Any]) -> Path:
-    """Copy a LoRA beside its pack; returns where it lies. Raises UserError as `free_file`, or for a full disk."""
+def prepare(pack: ActionPack, name: str, card: Mapping[str, Any], clips: Sequence[Path] = ()) -> Path:
+    """Where a new LoRA is to lie, with its card and sample clips there already: one on trial must not be seen without
+    its mark. Raises UserError as `free_file`, or for a full disk."""
     file = free_file(pack, name)
-    write_card(file, card)  # first: a LoRA on trial must not be seen without its mark
+    write_samples(file, clips)
+    write_card(file, card)
+    return file
+
+
+def put(pack: ActionPack, name: str, source: Path, card: Mapping[str, Any], clips: Sequence[Path] = ()) -> Path:
+    """Copy a LoRA beside its pack, with sample clips; returns where it lies. Raises UserError as `prepare`."""
+    file = prepare(pack, name, card, clips)
     media.copy_whole(source, file)
     return file
 
 
 def rename(pack: ActionPack, old: str, new: str) -> None:
-    """Give a LoRA another name, its card too. Raises UserError: it is not there, the name is taken or cannot be one."""
+    """Give a LoRA another name, its card and clips too. Raises UserError: it is not there, the name is taken or cannot
+    be one."""
     file, target = existing(pack, old), free_file(pack, new)
     write_card(target, read_card(file))
     try:
+        shutil.rmtree(_samples(target), ignore_errors=True)
+        if _samples(file).is_dir():
+            _samples(file).rename(_samples(target))
         file.rename(target)
     except OSError as error:
         raise UserError(f"The LoRA could not be renamed ({error.strerror}).") from error
@@ -64,13 +101,14 @@ def rename(pack: ActionPack, old: str, new: str) -> None:
 
 
 def remove(pack: ActionPack, name: str) -> None:
-    """Delete a LoRA and its card. Raises UserError: it is not there, or may not be deleted."""
+    """Delete a LoRA, its card and clips. Raises UserError: it is not there, or may not be deleted."""
     file = existing(pack, name)
     try:
         file.unlink()
         file.with_suffix(".json").unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"The LoRA could not be deleted ({error.strerror}).") from error
+    shutil.rmtree(_samples(file), ignore_errors=True)
 
 
 def existing(pack: ActionPack, name: str) -> Path:
@@ -79,3 +117,8 @@ def existing(pack: ActionPack, name: str) -> Path:
         there = ", ".join(each for each in pack.preferences if not on_trial(pack, each)) or "none"
         raise UserError(f"The action pack {pack.name} has no LoRA '{name}'; there is: {there}.")
     return pack.preference_file(name)
+
+
+def _samples(file: Path) -> Path:
+    """Where a LoRA's sample clips lie."""
+    return file.with_suffix("")

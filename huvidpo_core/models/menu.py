@@ -16,11 +16,12 @@ class PackMenu:
 
     folder: Path
 
-    def choices(self, action: str) -> list[PackChoice]:
-        """The menu of an action: its own pack first, the bare base model last."""
+    def choices(self, action: str, trials: bool = False) -> list[PackChoice]:
+        """The menu of an action: its own pack first, the bare base model last; with LoRAs on trial, if they are to be
+        named."""
         packs = [pack for pack in list_packs(self.folder) if pack.action == action]
         packs.sort(key=lambda pack: pack.name != action)
-        return [*(choice for pack in packs for choice in _choices(pack)), PackChoice("", "None (base model)")]
+        return [*(choice for pack in packs for choice in _choices(pack, trials)), PackChoice("", "None (base model)")]
 
     def default(self, action: str) -> str:
         """The pack an action takes when none was chosen; empty, the bare base model, where it has none."""
@@ -38,6 +39,10 @@ class PackMenu:
 
 def _choices(pack: ActionPack, trials: bool = False) -> list[PackChoice]:
     """The pack alone, then with each of its preference LoRAs."""
-    names = [name for name in pack.preferences if trials or not cards.on_trial(pack, name)]
-    alone = PackChoice(pack.name, f"{pack.title} (motion)")
-    return [alone, *(PackChoice(f"{pack.name}/{name}", f"{pack.title} + {name}") for name in names)]
+    choices = [PackChoice(pack.name, f"{pack.title} (motion)")]
+    for name in pack.preferences:
+        if not cards.on_trial(pack, name):
+            choices.append(PackChoice(f"{pack.name}/{name}", f"{pack.title} + {name}"))
+        elif trials:
+            choices.append(PackChoice(f"{pack.name}/{name}", f"{pack.title} + {name} (on trial)", trial=True))
+    return choices

@@ -5,11 +5,13 @@
         motion.safetensors           stage 1: the parameters stage 1 trains, by their published names
         preference.safetensors       stage 2, optional: a LoRA in diffusers' own format with its metadata
         preference-NAME.safetensors  further ones beside it
+        preference-NAME.json, preference-NAME/   what is known of it, its sample clips (`cards`)
 
 Here are the folders and their records, without torch, so that a menu of packs is there at once; `pack_weights.py` puts
 a pack's tensors into a network.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -119,6 +121,12 @@ class ActionPack:
                 lora.write(preference, fresh / f"{DEFAULT}.safetensors")
             (fresh / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         return replace(self, name=folder.name, folder=folder)
+
+    def digest(self) -> str:
+        """SHA-256 of what decides how clips are made with it: the motion, and how it is to be used."""
+        used = json.dumps([self.base_hash, self.key_frames, self.shared_noise])
+        with (self._folder / MOTION).open("rb") as file:
+            return hashlib.sha256(used.encode() + hashlib.file_digest(file, "sha256").digest()).hexdigest()
 
     @property
     def key_frames(self) -> KeyFrames | None:

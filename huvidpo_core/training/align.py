@@ -1,4 +1,5 @@
-"""Stage 2: fine-tune a LoRA on labelled pairs of clips (HuViDPO Eq. 9, DenseDPO), with checks that end it in time.
+"""Stage 2: fine-tune a LoRA on labelled pairs of clips (HuViDPO Eq. 9, DenseDPO), or on clips that were rated alone
+(Diffusion-KTO), with checks that end it in time.
 
 Winner and loser of a pair go through the network in one batch, with the same noise and timestep; the reference is the
 same network with the LoRA switched off. A run that was killed and resumed ends exactly as one left alone.
@@ -16,39 +17,37 @@ from diffusers import SchedulerMixin
 from torch import Tensor, nn
 
 from huvidpo_core.errors import UserError
-from huvidpo_core.training import checkpoint, lora
+from huvidpo_core.training import course, lora
 from huvidpo_core.training.calibrate import Calibration
 from huvidpo_core.training.checks import CheckRecord, HeldOut, Judgement
-from huvidpo_core.training.crew import Crew
+from huvidpo_core.training.crew import Crew, Mean
 from huvidpo_core.training.draws import Draws
-from huvidpo_core.training.errors import attention, per_frame
-from huvidpo_core.training.lessons import Lessons
-from huvidpo_core.training.losses import sides
+from huvidpo_core.training.errors import per_frame
+from huvidpo_core.training.frugal import channels_last, checkpointing
+from huvidpo_core.training.lessons import Lessons, teaching
 from huvidpo_core.training.objective import Objective
 from huvidpo_core.training.probe import measure_beta
-from huvidpo_core.training.safeguard import safeguard
 from huvidpo_core.training.settings import AlignSettings
-from huvidpo_core.training.split import split
+from huvidpo_core.training.split import split, weighed
 from huvidpo_core.training.tryout import Tryout
 
 
 @dataclass(frozen=True)
-class StepRecord:
-    """One optimizer step. Changes are errors minus the reference's: the winner's should fall (`health.Health`)."""
+class StepRecord(course.StepRecord):
+    """One optimizer step, of all processes together. Changes are errors minus the reference's: the winner's, or good
+    clips', should fall (`health.Health`). None: the batch has nothing to tell it by."""
 
-    step: int  # 1 after the first
-    steps: int
-    loss: float
-    lr: float
-    winner_change: float
-    loser_change: float
-    accuracy: float
-    gradient_factor: float
-    loser_scale: float
+    winner_change: float | None
+    loser_change: float | None
+    accuracy: float | None
+    gradient_factor: float | None
+    loser_scale: float | None
 
 
-class Aligner:
-    """A training under way: `run` is a generator of its steps and checks."""
+class Aligner(course.Course):
+    """A training under way: `run` is a generator of its `StepRecord`s and `CheckRecord`s."""
+
+    settings: AlignSettings
 
     def __init__(
         self,
@@ -68,33 +67,24 @@ class Aligner:
         Raises:
             UserError: nothing to learn from, a batch that cannot be shared out, or a checkpoint of another run.
         """
-        decided = [pair for pair in lessons.pairs if any(pair.mask[1:]) or (settings.tie_threshold and pair.mask[1:])]
-        if not decided:
-            raise UserError(
-                "None of the votes says which clip is better: nothing can be learned from ties alone. Rate some more "
-                "pairs, then try again."
-            )
+        decided = teaching(lessons.pairs, ties=settings.tie_threshold > 0)
         if settings.batch % crew.size:
             raise UserError(f"A batch of {settings.batch} pairs cannot be shared by {crew.size} processes evenly.")
         train, self.held_out = split(decided, settings.held_out, settings.seed)
-        mean = sum(pair.weight for pair in train) / len(train)
-        self.train_pairs = [replace(pair, weight=pair.weight / mean) for pair in train]
+        self.train_pairs = weighed(train)
         passes = math.ceil(12 * len(self.train_pairs) / settings.batch)
-        self.settings = settings = replace(settings, steps=settings.steps or passes)
-        self._unet, self._folder, self._crew, self._tryout = unet, folder, crew, tryout
-        self._objective = Objective(unet, scheduler, settings)
+        settings = replace(settings, steps=settings.steps or passes)
+        super().__init__(lora.attach(unet, settings.lora, settings.seed), settings, folder, crew)
+        self._unet, self._tryout = unet, tryout
+        channels_last(unet)
+        self._objective = Objective.of(unet, scheduler, settings)
         self._draws = Draws(lessons, self.train_pairs, settings, frames, shared_noise, unet.device, crew)
         self._held_out = HeldOut(self.held_out, self._draws, self._objective.errors)
-        self._judgement = Judgement(settings.least_motion, settings.patience)
-        self.parameters = lora.attach(unet, settings.lora, settings.seed)
-        self._optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=settings.lr, weight_decay=settings.weight_decay, eps=settings.eps
-        )
+        self._judgement = Judgement(settings.least_motion, settings.winner_rise, settings.patience)
         if settings.checkpointing:
-            unet.enable_gradient_checkpointing()
-        self.step, self.ended = 0, ""
+            checkpointing(unet)
         self.calibration: Calibration | None = None  # what beta was measured from
-        self.checked, self._base_motion = -1, 0.0  # step of the last check; how much the base's clips move
+        self._base_motion = 0.0  # how much the base's clips move
         self._continue()
 
     @property
@@ -107,81 +97,32 @@ class Aligner:
         """`step`, `loss`, `accuracy` and tensors `lora` of the best check so far."""
         return self._judgement.state
 
-    def run(self) -> Iterator[StepRecord | CheckRecord | None]:
-        """Train to the end, yielding after each step and check; to pause, stop iterating and call `save`.
-
-        Only the process that leads checks; the others yield None then. `ended` says at last why it ended.
-
-        Raises:
-            UserError: the pre-flight fails, the training diverges, or the checkpoint cannot be written.
-        """
-        if self.checked < 0:
-            self._pre_flight()
-            self._set_beta()
-        while not self.ended:
-            last = self.step >= self.settings.steps
-            if self.checked < self.step and (last or self.step % self.settings.check_every == 0):
-                yield self._check()
-                self.save()  # not before the caller has kept the check: a checkpoint is never ahead of the record
-            elif last:
-                self.ended = f"all {self.settings.steps} steps are done"
-            else:
-                yield self._take_step()
-        self.save()
-
-    def save(self) -> None:
-        """Write the checkpoint, whole or not at all. Raises UserError when it cannot be; the one before stays."""
-        if not self._crew.leads:
-            return
-        state = {
-            "run": self._identity(),
-            "step": self.step,
-            "beta": self.beta,
-            "calibration": self.calibration and asdict(self.calibration),
-            "lora": self._lora(),
-            "optimizer": self._optimizer.state_dict(),
-            "judgement": self._judgement.state,
-            "base_motion": self._base_motion,
-            "checked": self.checked,
-            "ended": self.ended,
-        }
-        checkpoint.write(self._folder, state)
-
     def use_best(self) -> None:
         """Put the best LoRA of the run into the network, and the network into evaluation."""
         lora.load_values(self.parameters, self.best["lora"] or self._lora())
         self._unet.eval()
 
+    def _begin(self) -> Iterator[None]:
+        self._pre_flight()
+        yield
+        yield from self._set_beta()
+
     def _take_step(self) -> StepRecord:
         self._unet.train()
         drawn = self._draws.at(self.step)
         torch.manual_seed(self._draws.dropout_seed(self.step))
-        rate = self.settings.lr * min(1.0, (self.step + 1) / max(1, self.settings.warmup))
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
         reference = self._objective.errors(drawn, True)
         off = self._objective.residuals(drawn)
-        policy, mask, scale = per_frame(off), drawn.batch.mask, None
-        if self.settings.safeguard >= 0:
-            scale = safeguard(off.detach(), mask, kind=self.settings.loss, mu=self.settings.safeguard)
-        result = self._objective.loss(policy, reference, mask, weight=drawn.batch.weight, loser_scale=scale)
-        self._optimizer.zero_grad(set_to_none=True)
-        with attention(self._unet.device):
-            (drawn.share * result.loss).backward()
-        self._crew.average(self.parameters.values())
-        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip)
-        if not norm.isfinite():  # the same in all processes
-            raise UserError(
-                f"The training has diverged: at step {self.step + 1} its gradient is not a finite number. Start anew "
-                "with a smaller learning rate."
-            )
-        self._optimizer.step()
-        self.step += 1
+        policy, mask = per_frame(off, drawn.batch.sides), drawn.batch.mask
+        scale = self._objective.scale(off, mask)
+        share = drawn.share * self._objective.loss(policy, reference, mask, drawn.batch.weight, scale)
+        rate = self._descend(share)
         figures = self._objective.figures(policy, reference, mask, scale)
-        return StepRecord(self.step, self.settings.steps, result.loss.item(), rate, *figures)
+        self._objective.follow(policy, reference, mask, self._crew)
+        loss, *figures = self._crew.means([Mean(share.item(), 1), *figures])
+        return StepRecord(self.step, self.settings.steps, loss, rate, *figures)
 
     def _check(self) -> CheckRecord | None:
-        self.checked = self.step
         check = self._measured() if self._crew.leads else None
         self.ended = self._crew.told(self._judgement.of(check, self._lora()) if check else "")
         return check
@@ -196,14 +137,14 @@ class Aligner:
         found: dict[str, float | None] = dict.fromkeys(("accuracy", "loss", "winner_change", "loser_change"))
         if (looked := self._held_out.look()) is not None:
             policy, reference, mask = looked
-            winner, loser, right, *_ = self._objective.figures(policy, reference, mask)
-            whole = sides(reference, mask)[0][mask != 0].mean().item()
-            loss = self._objective.loss(policy, reference, mask).loss.item()
+            winner, loser, right, *_ = (mean.value for mean in self._objective.figures(policy, reference, mask))
+            whole = self._objective.better(reference, mask)
+            loss = self._objective.loss(policy, reference, mask).item()
             found = {"accuracy": right, "loss": loss, "winner_change": winner / whole, "loser_change": loser / whole}
         return CheckRecord(self.step, **found, motion=motion, clips=clips)
 
     def _pre_flight(self) -> None:
-        """The LoRA must change nothing yet, so that the loss is ln 2, or all that follows would be measured wrongly."""
+        """The LoRA must change nothing yet (the loss is then ln 2), or all that follows would be measured wrongly."""
         self._unet.eval()
         drawn = self._draws.at(0)
         with torch.no_grad():
@@ -217,16 +158,17 @@ class Aligner:
                 "right. Take other adapters out of the model, then start again."
             )
 
-    def _set_beta(self) -> None:
+    def _set_beta(self) -> Iterator[None]:
         """Where the settings leave beta open, measure it; all processes take the leader's."""
         if self.settings.beta:
             return
         self._unet.train()
-        self.calibration = measure_beta(self.parameters, self._draws, self._objective.errors, self.settings, self._crew)
+        measured = yield from measure_beta(self.parameters, self._draws, self._objective, self.settings, self._crew)
+        self.calibration = measured
         if not (beta := self._crew.told(repr(self.calibration.beta) if self.calibration else "")):
             raise UserError(
-                "Beta cannot be measured: the two clips of these pairs hardly differ. Set beta yourself (HuViDPO has "
-                "50, Diffusion-DPO 2000), or rate clips that differ more."
+                "Beta cannot be measured: the clips that are to be told apart hardly differ. Set beta yourself "
+                "(HuViDPO has 50, Diffusion-DPO 2000, Diffusion-KTO 1000), or rate clips that differ more."
             )
         self._objective.beta = float(beta)
 
@@ -234,18 +176,21 @@ class Aligner:
         return {name: value.detach().cpu().clone() for name, value in self.parameters.items()}
 
     def _identity(self) -> str:
-        """What a checkpoint must agree on to be continued: everything but for how long."""
         settings = {name: value for name, value in asdict(self.settings).items() if name != "steps"}
         return repr((sorted(settings.items()), self.train_pairs, self.held_out))
 
-    def _continue(self) -> None:
-        if (state := checkpoint.read(self._folder, self._identity())) is None:
-            return
-        self.step, self.checked, self.ended = state["step"], state["checked"], state["ended"]
-        self._objective.beta = state["beta"]
+    def _state(self) -> dict[str, Any]:
+        return {
+            "beta": self.beta,
+            "level": self._objective.level,
+            "calibration": self.calibration and asdict(self.calibration),
+            "lora": self._lora(),
+            "judgement": self._judgement.state,
+            "base_motion": self._base_motion,
+        }
+
+    def _take_up(self, state: dict[str, Any]) -> None:
+        self._objective.beta, self._objective.level = state["beta"], state.get("level", 0.0)
         self.calibration = state["calibration"] and Calibration(**state["calibration"])
         self._judgement.state, self._base_motion = state["judgement"], state["base_motion"]
         lora.load_values(self.parameters, state["lora"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        if self.step < self.settings.steps and self.ended.startswith("all "):
-            self.ended = ""  # the run is prolonged

@@ -35,6 +35,7 @@ import torch
 from torch import Tensor
 
 from huvidpo_core.training.losses import KINDS, slope
+from huvidpo_core.training.single import KTO
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,19 @@ class Calibration:
 def calibrate(margins: Tensor, *, kind: str = "huvidpo", frames: float = 1.0, target: float = 0.35) -> Calibration:
     """The beta with which a margin of typical size has the gradient factor `target`: sigmoid(-reward) = target.
 
-    reward = beta/2 * margin ("dense-sum": beta * margin), so beta = 2 log((1 - target) / target) / median |margin|.
+    reward = beta/2 * margin ("dense-sum", "kto": beta * margin), so beta is log((1 - target) / target), times 2 (1), by
+    median |margin|.
 
     Args:
-        margins: (n,), what `losses.margins` gives for the same kind; see above where from.
-        kind: one of `losses.KINDS`.
+        margins: (n,), what `Objective.margins` gives for the same kind; see above where from.
+        kind: one of `losses.KINDS`, or "kto".
         frames: labelled frames of a pair, their mean; for the equivalents.
         target: 0 < target < 1/2; 0.2 to 0.45 is sensible.
 
     Raises:
         ValueError: a kind, target or frames out of range; margins that are none, not finite or mostly 0.
     """
-    if kind not in KINDS or not 0 < target < 0.5 or not frames > 0:
+    if kind not in (*KINDS, KTO) or not 0 < target < 0.5 or not frames > 0:
         raise ValueError(f"out of range: kind {kind!r}, target {target}, frames {frames}")
     margins = margins.detach().double().flatten()
     if not margins.numel() or not margins.isfinite().all():
@@ -92,6 +94,6 @@ def equivalents(beta: float, kind: str, frames: float) -> dict[str, float]:
     Exact where all `frames` labelled frames of a pair gain alike. "dense-sum" adds them up, so it needs less: with 15
     frames a thirtieth of "huvidpo"'s. "kto" is also the one of scripts without the 1/2 (diffusers' for SD 1.5).
     """
-    per_mean_margin = {"huvidpo": 0.5, "dense": 0.5, "dense-sum": frames, "kto": 1.0}
+    per_mean_margin = {"huvidpo": 0.5, "dense": 0.5, "dense-sum": frames, KTO: 1.0}
     reward = beta * per_mean_margin[kind]
     return {name: reward / factor for name, factor in per_mean_margin.items()}

@@ -37,5 +37,5 @@ def read(folder: Path, run: str) -> dict[str, Any] | None:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is damaged ({reason}). Remove it to start the run from the beginning.") from error
     if written_by != run:
-        raise UserError(f"{path} belongs to a run with other settings or votes. Choose another --output.")
+        raise UserError(f"{path} belongs to a run with other settings, votes or clips. Choose another --output.")
     return state

@@ -1,4 +1,5 @@
-"""Whether a training still helps: held-out pairs, the motion of sample clips, and when it is time to end."""
+"""Whether a training still helps: held-out pairs (or single clips), the motion of sample clips, and when it is time to
+end."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,7 +15,6 @@ from huvidpo_core.training.draws import Drawn, Draws
 from huvidpo_core.training.lessons import Lesson
 
 DRAWS = 4  # noise levels at which a held-out pair is judged
-WORSE = 0.01  # share by which the winners' error may exceed the reference's; of 0.5 % two trial runs kept nothing
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class HeldOut:
     """The pairs that are not trained on, looked at with the same noise every time."""
 
     def __init__(self, pairs: Sequence[Lesson], draws: Draws, measure: Callable[[Drawn, bool], Tensor]) -> None:
-        """`measure(drawn, reference)` gives errors (2, b, f)."""
+        """`measure(drawn, reference)` gives errors (s, b, f)."""
         # A label that lies behind the window says nothing here.
         self.pairs = [pair for pair in pairs if any(pair.mask[1 : draws.frames])]
         self._draws, self._measure = draws, measure
@@ -45,7 +45,7 @@ class HeldOut:
 
     @torch.no_grad()
     def look(self) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Errors of policy and reference (2, n, f), means over the draws, and masks (n, f); None without pairs."""
+        """Errors of policy and reference (s, n, f), means over the draws, and masks (n, f); None without pairs."""
         if not self.pairs:
             return None
         if self._reference is None:
@@ -70,8 +70,8 @@ class HeldOut:
 class Judgement:
     """Remembers the best LoRA of a run, and says when training should end. `state` is what a checkpoint holds."""
 
-    def __init__(self, least_motion: float, patience: int) -> None:
-        self._least_motion, self._patience = least_motion, patience
+    def __init__(self, least_motion: float, winner_rise: float, patience: int) -> None:
+        self._least_motion, self._winner_rise, self._patience = least_motion, winner_rise, patience
         self.state: dict[str, Any] = {"step": 0, "loss": math.inf, "accuracy": None, "worse": 0, "lora": {}}
 
     def of(self, check: CheckRecord, lora: dict[str, Tensor]) -> str:
@@ -84,7 +84,7 @@ class Judgement:
         best = (self.state["accuracy"] or 0.0, -self.state["loss"])
         better = check.loss is None or (check.accuracy, -check.loss) > best
         still = check.motion < self._least_motion
-        unlearned = check.winner_change is not None and check.winner_change > WORSE
+        unlearned = check.winner_change is not None and check.winner_change > self._winner_rise
         if better and not still and not unlearned:
             loss = math.inf if check.loss is None else check.loss
             self.state |= {"step": check.step, "loss": loss, "accuracy": check.accuracy, "lora": lora}

@@ -1,13 +1,21 @@
 """The processes that train together: one alone, or what `accelerate launch` has started."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, reduce
 from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+
+class Mean(NamedTuple):
+    """A mean, and how many values it is one of."""
+
+    value: float
+    count: float
 
 
 @dataclass(frozen=True)
@@ -50,3 +58,10 @@ class Crew:
             return
         gradients = [parameter.grad for parameter in parameters]
         vector_to_parameters(reduce(parameters_to_vector(gradients), "mean"), gradients)
+
+    def means(self, own: Sequence[Mean]) -> list[float | None]:
+        """Each of these over the values of all processes; None where nobody has any. All must ask."""
+        sums = [mean.value * mean.count for mean in own] + [float(mean.count) for mean in own]
+        if self.size > 1:
+            sums = reduce(torch.tensor(sums, dtype=torch.float64, device=PartialState().device), "sum").tolist()
+        return [total / count if count else None for total, count in zip(sums, sums[len(own) :], strict=False)]

@@ -13,6 +13,7 @@ from torch import Tensor
 from huvidpo_core.generation.latents import correlate
 from huvidpo_core.training.crew import Crew
 from huvidpo_core.training.lessons import Batch, Lesson, Lessons, collate
+from huvidpo_core.training.lot import in_passes, rng
 from huvidpo_core.training.settings import AlignSettings
 
 
@@ -29,7 +30,8 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """The endless sequence of steps over `pairs`, in windows of `frames` frames (of shorter clips, their length).
+    """The endless sequence of steps over `pairs` (or single clips), in windows of `frames` frames (of shorter clips,
+    their length).
 
     `shared_noise` is the share of frame 0's noise that later frames have (`latents.correlate`), as in the network's own
     training.
@@ -53,8 +55,8 @@ class Draws:
         ]
         whole = collate(self.lessons, chosen, starts, frames)
         own = torch.arange(size)[self.crew.share_of(size)]
-        both = torch.cat([own, own + size])
-        batch = Batch(whole.clean[both], whole.text[both], whole.mask[own], whole.weight[own])
+        all_sides = torch.cat([own + side * size for side in range(whole.sides)])
+        batch = Batch(whole.clean[all_sides], whole.text[all_sides], whole.mask[own], whole.weight[own])
         # The loss is a mean over labelled pairs, or, dense, over labelled frames.
         said = whole.mask.ne(0) | ties(whole.mask, self.settings)
         labels = said.sum(1) if self.settings.loss == "dense" else said.any(1)
@@ -65,7 +67,7 @@ class Draws:
     def fixed(self, pair: Lesson, number: int, draw: int, draws: int) -> Drawn:
         """The `draw`-th of `draws` looks at a pair for checking: always the same noise, levels spread evenly."""
         batch = collate(self.lessons, [pair], [0], min(self.frames, len(pair.mask))).to(self.device)
-        noise, timestep = self.noise([np.random.default_rng([self.settings.seed, number, draw])], batch.clean.shape[1:])
+        noise, timestep = self.noise([rng(self.settings.seed, number, draw)], batch.clean.shape[1:])
         low, high = self.settings.timesteps
         return Drawn(batch, noise, torch.full_like(timestep, low + int((draw + 0.5) / draws * (high - low))))
 
@@ -77,15 +79,14 @@ class Draws:
 
     def dropout_seed(self, step: int) -> int:
         """What the LoRA's dropout is drawn from; every process has its own."""
-        return int(np.random.default_rng([self.settings.seed, step, self.crew.rank, 2, 0]).integers(2**31))
+        return int(rng(self.settings.seed, step, self.crew.rank, 2, 0).integers(2**31))
 
     def _order(self, place: int) -> int:
         """Which pair stands at a place of the sequence of shuffled passes."""
-        turn, index = divmod(place, len(self.pairs))
-        return int(np.random.default_rng([self.settings.seed, turn, 3]).permutation(len(self.pairs))[index])
+        return in_passes(self.settings.seed, place, len(self.pairs))
 
     def _rng(self, step: int, place: int, purpose: int) -> np.random.Generator:
-        return np.random.default_rng([self.settings.seed, step, place, purpose])
+        return rng(self.settings.seed, step, place, purpose)
 
 
 def ties(mask: Tensor, settings: AlignSettings) -> Tensor:

@@ -1,7 +1,8 @@
-"""What stage 2 learns from, every clip and prompt encoded once: latents, text embeddings, and labelled pairs."""
+"""What stage 2 learns from, every clip and prompt encoded once: latents, text embeddings, and labelled pairs, or clips
+that were judged alone."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,12 +14,16 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.files import whole_file
 from huvidpo_core.models.weights import read_weights, write_weights
 from huvidpo_core.preferences.pairs import TrainingPair
+from huvidpo_core.preferences.singles import JudgedClip
 
 
 @dataclass(frozen=True)
 class Lesson:
     """A labelled pair: ids of its two clips, the better one first; `mask` of +1, 0 and -1, one for each common frame;
-    the whole text it is conditioned on; how much it weighs."""
+    the whole text it is conditioned on; how much it weighs.
+
+    Or a single clip: `second` is empty, and the mask +1 throughout for a good one, -1 for a bad one.
+    """
 
     first: str
     second: str
@@ -31,10 +36,26 @@ class Lesson:
         """A pair of the votes, conditioned on `text`."""
         return cls(pair.first, pair.second, tuple(int(value) for value in pair.mask), text, pair.weight)
 
+    @classmethod
+    def alone(cls, clip: JudgedClip, text: str) -> "Lesson":
+        """A clip that was judged alone."""
+        return cls(clip.clip, "", (0, *[1 if clip.good else -1] * (clip.frames - 1)), text)
+
+    @property
+    def clips(self) -> tuple[str, ...]:
+        """Ids of what is compared: both clips, or the single one."""
+        return (self.first, self.second) if self.second else (self.first,)
+
+    @property
+    def good(self) -> bool:
+        """Of a single clip, whether it is a good one."""
+        return max(self.mask) > 0
+
 
 @dataclass(frozen=True, eq=False)
 class Lessons:
-    """Labelled pairs with what they speak of: latents (c, f, h, w) by clip id, embeddings (l, d) by text, float32."""
+    """Labelled pairs, or single clips, with what they speak of: latents (c, f, h, w) by clip id, embeddings (l, d) by
+    text, float32."""
 
     pairs: tuple[Lesson, ...]
     latents: dict[str, Tensor]
@@ -47,22 +68,29 @@ class Lessons:
         read: Callable[[str], np.ndarray],
         encode: Callable[[np.ndarray], Tensor],
         embed: Callable[[str], Tensor],
-    ) -> "Lessons":
+    ) -> Generator[None, None, "Lessons"]:
         """Encode every clip (`read` gives uint8 (f, h, w, 3), `encode` (1, c, f, h, w)) and every text (1, l, d).
+
+        A generator that pauses after each, and returns the lessons.
 
         Raises:
             UserError: no pair has two frames in common; what `read` raises.
         """
-        clips = dict.fromkeys(clip for pair in pairs for clip in (pair.first, pair.second))
-        latents = {clip: encode(read(clip))[0].float().cpu() for clip in clips}
-        texts = {text: embed(text)[0].float().cpu() for text in dict.fromkeys(pair.text for pair in pairs)}
+        latents: dict[str, Tensor] = {}
+        texts: dict[str, Tensor] = {}
+        for clip in dict.fromkeys(clip for pair in pairs for clip in pair.clips):
+            latents[clip] = encode(read(clip))[0].float().cpu()
+            yield
+        for text in dict.fromkeys(pair.text for pair in pairs):
+            texts[text] = embed(text)[0].float().cpu()
+            yield
         cut = []
         for pair in pairs:
-            length = min(len(pair.mask), *(latents[clip].shape[1] for clip in (pair.first, pair.second)))
+            length = min(len(pair.mask), *(latents[clip].shape[1] for clip in pair.clips))
             if length > 1:  # of a single frame, which is given, nothing is learned
                 cut.append(replace(pair, mask=pair.mask[:length]))
         if not cut:
-            raise UserError("The clips that were voted on have a single frame, which cannot be learned from.")
+            raise UserError("The clips that were judged have a single frame, which cannot be learned from.")
         return cls(tuple(cut), latents, texts)
 
     def save(self, folder: Path) -> None:
@@ -95,15 +123,43 @@ class Lessons:
 _TENSORS, _PAIRS = "lessons.safetensors", "lessons.json"
 
 
+def teaching(pairs: Sequence[Lesson], ties: bool = False) -> list[Lesson]:
+    """Those that something can be learned from: with a label after frame 0, or, with `ties`, of more than a frame.
+
+    Raises:
+        UserError: there are none; or, of single clips, only good or only bad ones.
+    """
+    said = [pair for pair in pairs if any(pair.mask[1:]) or (ties and pair.mask[1:])]
+    if not said:
+        raise UserError(
+            "None of the votes says which clip is better: nothing can be learned from ties alone. Rate some more "
+            "pairs, then try again."
+        )
+    if not said[0].second and len(kinds := {clip.good for clip in said}) == 1:
+        (good,) = kinds
+        has, lacks = ("good", "bad") if good else ("bad", "good")
+        scores = "1 or 2" if good else "4 or 5"
+        raise UserError(
+            f"All the clips that were rated are {has}, and what tells them from {lacks} ones is what is learned. Rate "
+            f"some clips {scores}, then try again."
+        )
+    return said
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Pairs as the network is given them: clean latents (2b, c, f, h, w), all winners and then all losers; text
-    (2b, l, d); mask (b, f), int8 as float; weight (b,)."""
+    """Lessons as the network is given them: clean latents (s b, c, f, h, w), all winners and then all losers, s = 2, or
+    single clips, s = 1; text (s b, l, d); mask (b, f), int8 as float; weight (b,)."""
 
     clean: Tensor
     text: Tensor
     mask: Tensor
     weight: Tensor
+
+    @property
+    def sides(self) -> int:
+        """s: 2 for pairs, 1 for single clips."""
+        return len(self.clean) // len(self.mask)
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
@@ -111,17 +167,17 @@ class Batch:
 
 
 def collate(lessons: Lessons, chosen: Sequence[Lesson], starts: Sequence[int], frames: int) -> Batch:
-    """Pairs with one window of `frames` frames for both sides of each, beginning at its `starts`.
+    """Lessons with one window of `frames` frames for all sides of each, beginning at its `starts`.
 
     The first frame of a window is what the network is given, so its label is dropped. Clips must be of one size.
     """
     clean, masks = [], []
     for pair, start in zip(chosen, starts, strict=True):
-        clean.append([lessons.latents[clip][:, start : start + frames] for clip in (pair.first, pair.second)])
+        clean.append([lessons.latents[clip][:, start : start + frames] for clip in pair.clips])
         mask = torch.tensor(pair.mask[start : start + frames], dtype=torch.float32)
         mask[0] = 0
         masks.append(mask)
     sides = [torch.stack(side) for side in zip(*clean, strict=True)]
     text = torch.stack([lessons.texts[pair.text] for pair in chosen])
     weight = torch.tensor([pair.weight for pair in chosen], dtype=torch.float32)
-    return Batch(torch.cat(sides), text.repeat(2, 1, 1), torch.stack(masks), weight)
+    return Batch(torch.cat(sides), text.repeat(len(sides), 1, 1), torch.stack(masks), weight)

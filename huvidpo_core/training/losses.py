@@ -141,8 +141,8 @@ def margins(policy: Tensor, reference: Tensor, mask: Tensor, *, kind: str = "huv
 
 
 def slope(kind: str) -> float:
-    """Reward for each unit of beta times margin: 1/2, but 1 for "dense-sum"."""
-    return 1.0 if kind == "dense-sum" else 0.5
+    """Reward for each unit of beta times margin: 1/2, but 1 for "dense-sum" and for `single`'s "kto"."""
+    return 1.0 if kind in ("dense-sum", "kto") else 0.5
 
 
 def sides(errors: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

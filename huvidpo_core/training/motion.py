@@ -10,7 +10,14 @@ from torch import Tensor
 
 
 def motion_loss(
-    unet: torch.nn.Module, scheduler: SchedulerMixin, latents: Tensor, text: Tensor, noise: Tensor, timestep: Tensor
+    unet: torch.nn.Module,
+    scheduler: SchedulerMixin,
+    latents: Tensor,
+    text: Tensor,
+    noise: Tensor,
+    timestep: Tensor,
+    *,
+    steady: float = 0.0,
 ) -> Tensor:
     """Mean squared error of the prediction on frames 1.. of each clip.
 
@@ -19,19 +26,16 @@ def motion_loss(
         text: (b, l, d).
         noise: (b, c, f, h, w), already correlated over frames if wanted; frame 0 of it is not used.
         timestep: (b,), integers.
+        steady: weight of the mean square of what the error changes by from frame to frame, which is added.
 
     Returns:
         The loss, a scalar.
     """
-    error = prediction_error(unet, scheduler, latents, text, noise, timestep)
-    return error[:, 1:].mean()
-
-
-def prediction_error(
-    unet: torch.nn.Module, scheduler: SchedulerMixin, latents: Tensor, text: Tensor, noise: Tensor, timestep: Tensor
-) -> Tensor:
-    """Squared error per clip and frame (b, f), averaged over channels and positions; arguments as `motion_loss`."""
-    return residual(unet, scheduler, latents, text, noise, timestep).square().mean((1, 3, 4))
+    error = residual(unet, scheduler, latents, text, noise, timestep)[:, :, 1:]
+    loss = error.square().mean()
+    if steady and error.shape[2] > 1:
+        loss = loss + steady * error.diff(dim=2).square().mean()
+    return loss
 
 
 def residual(

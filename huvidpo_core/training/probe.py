@@ -1,6 +1,6 @@
 """The short pass that beta is calibrated on; `calibrate.py` says why it is made like this."""
 
-from collections.abc import Callable
+from collections.abc import Generator
 
 import torch
 from torch import Tensor, nn
@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from huvidpo_core.training import lora
 from huvidpo_core.training.calibrate import Calibration, calibrate
 from huvidpo_core.training.crew import Crew
-from huvidpo_core.training.draws import Drawn, Draws
-from huvidpo_core.training.errors import attention
-from huvidpo_core.training.losses import margins
+from huvidpo_core.training.draws import Draws
+from huvidpo_core.training.objective import Objective
 from huvidpo_core.training.settings import AlignSettings
 
 STEPS, LOOKS = 12, 24
@@ -20,36 +19,44 @@ FAR = 1 << 20  # steps from here on are the pass's own: none that training sees
 def measure_beta(
     parameters: dict[str, nn.Parameter],
     draws: Draws,
-    errors: Callable[[Drawn, bool], Tensor],
+    objective: Objective,
     settings: AlignSettings,
     crew: Crew,
-) -> Calibration | None:
+) -> Generator[None, None, Calibration | None]:
     """Train a little on the bare margin, look at what margins that makes, and put the LoRA back as it was.
 
-    Returns None where the pass met no label or moved nothing. `errors(drawn, reference)` gives (2, b, f).
+    A generator that pauses after every step and look; it returns a `Calibration`, or None where the pass met no label
+    or moved nothing. Closed before its end it leaves the LoRA as it was, too.
     """
     before = {name: value.detach().clone() for name, value in parameters.items()}
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.lr, weight_decay=0.0)
 
     def found(step: int) -> Tensor:
         drawn = draws.at(FAR + step)
-        return margins(errors(drawn, False), errors(drawn, True), drawn.batch.mask, kind=settings.loss)
+        policy, reference = objective.errors(drawn, False), objective.errors(drawn, True)
+        return objective.margins(policy, reference, drawn.batch.mask)
 
-    for step in range(STEPS):
-        torch.manual_seed(draws.dropout_seed(FAR + step))
-        optimizer.zero_grad(set_to_none=True)
-        here = found(step)
-        # A part without a label still meets the others.
-        loss = -here.mean() if here.numel() else sum(0 * value.sum() for value in parameters.values())
-        with attention(draws.device):
+    try:
+        for step in range(STEPS):
+            torch.manual_seed(draws.dropout_seed(FAR + step))
+            optimizer.zero_grad(set_to_none=True)
+            here = found(step)
+            # A part without a label still meets the others.
+            loss = -here.mean() if here.numel() else sum(0 * value.sum() for value in parameters.values())
             loss.backward()
-        crew.average(parameters.values())
-        optimizer.step()
-    with torch.no_grad():
-        all_margins = torch.cat([found(STEPS + look) for look in range(LOOKS)])
-    lora.load_values(parameters, before)
-    for value in parameters.values():
-        value.grad = None
+            crew.average(parameters.values())
+            optimizer.step()
+            yield
+        looks = []
+        for look in range(LOOKS):
+            with torch.no_grad():
+                looks.append(found(STEPS + look))
+            yield
+    finally:
+        lora.load_values(parameters, before)
+        for value in parameters.values():
+            value.grad = None
+    all_margins = torch.cat(looks)
     if not all_margins.count_nonzero() * 2 > all_margins.numel():
         return None
     mask = [sum(value != 0 for value in pair.mask[: draws.frames]) for pair in draws.pairs]

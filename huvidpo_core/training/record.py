@@ -7,7 +7,8 @@ process (the trainer, the app, a command line) reads the same, and a restart los
     samples/0050-0.mp4 the sample clips of a check
     checkpoint.pt      what a resumed run continues from
     log.txt            what the process printed
-    preference.safetensors, card.json   the LoRA and what is to be known of it, when the run has finished
+    preference.safetensors, card.json   the LoRA and what is to be known of it, when an alignment has finished
+    clips/, pack/      the clips an action is taught from; its action pack, when that has finished
 """
 
 import json
@@ -22,11 +23,14 @@ import psutil
 from huvidpo_core.config import build
 from huvidpo_core.errors import UserError
 from huvidpo_core.files import cannot_write, whole_file
+from huvidpo_core.models.cards import samples_by_step
 
 VERSION = 1  # of this layout
 RESULT, CARD = "preference.safetensors", "card.json"
+PACK = "pack"
 STOP = "stop"  # a file of this name asks the process to stop
 
+Kind = Literal["align", "teach"]
 Status = Literal["new", "running", "stopped", "finished", "failed", "died"]
 
 
@@ -54,11 +58,16 @@ class RunFolder:
     @classmethod
     def create(cls, path: Path, asked: dict[str, Any]) -> "RunFolder":
         """Begin a record. Raises UserError where there is one already, or the folder cannot be written."""
-        if (path / "run.json").exists():
-            raise UserError(f"{path} holds a run already. Continue it with --resume, or choose another folder.")
+        cls.check_free(path)
         run = cls(path)
         run._ask(asked | {"version": VERSION, "created": time.time()})
         return run
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Raise UserError where there is a record already."""
+        if (path / "run.json").exists():
+            raise UserError(f"{path} holds a run already. Continue it with --resume, or choose another folder.")
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -67,7 +76,7 @@ class RunFolder:
         return cls(path)
 
     def asked(self) -> dict[str, Any]:
-        """What was asked for. Raises UserError for a missing, damaged or newer record."""
+        """What was asked for; `kind` is the stage. Raises UserError for a missing, damaged or newer record."""
         try:
             values = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
             version = values["version"]
@@ -79,13 +88,14 @@ class RunFolder:
             raise UserError(
                 f"{self.path} was written by a newer version of this program (layout {version}). Update to open it."
             )
-        return values
+        return {"kind": "align"} | values  # the first records did not say
 
     def prolong(self, steps: int) -> None:
         """Ask for this many steps in all, before it is resumed. Raises UserError."""
-        if steps < 0:
-            raise UserError(f"The number of steps is {steps}. Choose 0 (twelve passes over the pairs) or more.")
         asked = self.asked()
+        least, words = (1, "1") if asked["kind"] == "teach" else (0, "0 (twelve passes over the pairs)")
+        if steps < least:
+            raise UserError(f"The number of steps is {steps}. Choose {words} or more.")
         self._ask(asked | {"settings": asked["settings"] | {"steps": steps}})
 
     def _ask(self, values: dict[str, Any]) -> None:
@@ -164,10 +174,7 @@ class RunFolder:
 
     def samples(self) -> dict[int, list[Path]]:
         """Sample clips by step."""
-        found: dict[int, list[Path]] = {}
-        for path in sorted((self.path / "samples").glob("*-*.mp4")):
-            found.setdefault(int(path.stem.split("-")[0]), []).append(path)
-        return found
+        return samples_by_step(self.path / "samples")
 
     def sample(self, step: int, number: int) -> Path:
         """Where a sample clip is or will be."""

@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from huvidpo_core.config import ASSETS, build, read_toml
+from huvidpo_core.config import ASSETS
 from huvidpo_core.errors import UserError
 from huvidpo_core.training.lora import LoraShape
 from huvidpo_core.training.losses import KINDS, LOSS_TYPES
+from huvidpo_core.training.presets import load, require
+from huvidpo_core.training.single import KTO
 
 PRESETS = ASSETS / "align"
+LOSSES = (*KINDS, KTO)
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,8 @@ class AlignSettings:
     """Settings of stage 2. The defaults are the published code's (method.md section 3) where it has a value.
 
     Attributes:
-        loss: kind of `losses.preference_loss`: "huvidpo", "dense" or "dense-sum".
+        loss: kind of `losses.preference_loss`: "huvidpo", "dense" or "dense-sum"; or "kto" (`single.kto_loss`), which
+            learns from ratings of single clips: a pair is one clip then in what follows.
         loss_type, label_smoothing, tie_threshold, winner_anchor: its options.
         beta: in the loss's own convention; 0: measured so that the gradient factor becomes `gradient_factor`.
         gradient_factor: what `beta` is calibrated to, 0.2..0.45.
@@ -31,6 +35,9 @@ class AlignSettings:
         check_every: steps between two checks on the held-out pairs, with sample clips.
         patience: checks in a row that may be worse than the best before training ends.
         least_motion: sample clips must keep this share of the base's motion.
+        winner_rise: share by which the error on the held-out winners may exceed the reference's before training ends.
+            Crisp and lively clips are further from the mean of what could be, which is what the error rewards
+            (perception against distortion, Blau and Michaeli 2018): a taste for them needs some.
         seed: of everything drawn.
         precision: of the frozen network's arithmetic; "auto": float32 on a CPU, bfloat16 on a GPU.
         checkpointing: recompute activations instead of keeping them: slower, in a fraction of the memory.
@@ -56,18 +63,24 @@ class AlignSettings:
     check_every: int = 50
     patience: int = 3
     least_motion: float = 0.9
+    winner_rise: float = 0.0
     seed: int = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpointing: bool = False
     lora: LoraShape = field(default_factory=LoraShape)
 
+    @property
+    def single(self) -> bool:
+        """Whether it learns from clips that were judged alone, not from pairs."""
+        return self.loss == KTO
+
     def check(self) -> "AlignSettings":
         """These settings, or a UserError that names the one that is out of range."""
-        for name, value, known in (("loss", self.loss, KINDS), ("loss_type", self.loss_type, LOSS_TYPES)):
+        for name, value, known in (("loss", self.loss, LOSSES), ("loss_type", self.loss_type, LOSS_TYPES)):
             if value not in known:
                 raise UserError(f"There is no {name} '{value}'. Choose one of: {', '.join(known)}.")
         low, high = (*self.timesteps, 0, 0)[:2]
-        for name, fine, words in (
+        ranges = (
             ("beta", 0 <= self.beta < math.inf, "0 (calibrated) or more"),
             ("gradient_factor", 0.05 <= self.gradient_factor < 0.5, "0.05 to 0.5"),
             ("steps", self.steps >= 0, "0 (twelve passes) or more"),
@@ -86,28 +99,26 @@ class AlignSettings:
             ("check_every", self.check_every >= 1, "1 or more"),
             ("patience", self.patience >= 1, "1 or more"),
             ("least_motion", 0 <= self.least_motion <= 1, "0 to 1"),
+            ("winner_rise", self.winner_rise >= 0, "0 or more"),
             ("lora.rank", self.lora.rank >= 1, "1 or more"),
             ("lora.alpha", self.lora.alpha > 0, "more than 0"),
             ("lora.dropout", 0 <= self.lora.dropout < 1, "0 to 1"),
-        ):
-            if not fine:
-                raise UserError(f"The setting '{name}' of the alignment must be {words}.")
+        )
+        require("the alignment", ranges)
         if self.loss_type in ("hinge", "ipo") and (self.label_smoothing or self.tie_threshold):
             raise UserError(
                 f"The loss_type '{self.loss_type}' has neither label_smoothing nor tie_threshold. Leave them at 0, or "
                 "choose 'sigmoid'."
             )
+        paired = self.label_smoothing, self.tie_threshold, self.winner_anchor, max(self.safeguard, 0.0)
+        if self.single and (self.loss_type != "sigmoid" or any(paired)):
+            raise UserError(
+                f"The loss '{KTO}' learns from single clips: loss_type, label_smoothing, tie_threshold, winner_anchor "
+                "and safeguard are for pairs. Leave them out."
+            )
         return self
-
-
-def presets() -> list[str]:
-    """Names of the presets, sorted."""
-    return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
 def load_settings(source: str | Path) -> AlignSettings:
     """A preset by name, or a TOML file. Raises UserError for a missing one, an unknown key, a value out of range."""
-    path = Path(source) if str(source).endswith(".toml") else PRESETS / f"{source}.toml"
-    if not path.is_file() and path.parent == PRESETS:
-        raise UserError(f"There is no preset '{source}'. Choose one of: {', '.join(presets())}; or name a TOML file.")
-    return build(AlignSettings, read_toml(path), path.name).check()
+    return load(AlignSettings, PRESETS, source).check()

@@ -1,4 +1,4 @@
-"""Where a run's labelled pairs come from, copied into its folder: later votes do not change what it learns from."""
+"""What a run learns from, labelled pairs or single clips, copied into its folder: later votes do not change it."""
 
 import hashlib
 import json
@@ -9,15 +9,16 @@ from pathlib import Path
 from huvidpo_core.errors import UserError
 from huvidpo_core.files import whole_file
 from huvidpo_core.preferences.pairs import TrainingPair
-from huvidpo_core.training.lessons import Lesson
+from huvidpo_core.preferences.singles import JudgedClip
+from huvidpo_core.training.lessons import Lesson, teaching
 
 FILE = "pairs.json"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Labelled pairs, the file of each of their clips by id, and what a LoRA made from them is known by: SHA-256 of the
-    labels and of the clips' files as they were then."""
+    """Labelled pairs (or single clips), the file of each of their clips by id, and what a LoRA made from them is known
+    by: SHA-256 of the labels and of the clips' files as they were then."""
 
     pairs: tuple[Lesson, ...]
     clips: Mapping[str, Path]
@@ -34,19 +35,41 @@ class Source:
         """
         if not pairs:
             raise UserError("There are no votes to learn from yet. Rate some pairs first; 20 are a beginning.")
-        clips = {clip: file(clip) for pair in pairs for clip in (pair.first, pair.second)}
-        there = [pair for pair in pairs if clips[pair.first].is_file() and clips[pair.second].is_file()]
-        if not there:
-            raise UserError("The clips that were voted on are no longer there. Rate some new pairs first.")
-        if not any(pair.decided for pair in there):
+        return cls._there([Lesson.of(pair, text(pair)) for pair in pairs], file)
+
+    @classmethod
+    def of_clips(
+        cls, clips: Sequence[JudgedClip], file: Callable[[str], Path], text: Callable[[JudgedClip], str]
+    ) -> "Source":
+        """Clips that were rated alone; those that are gone are left out.
+
+        Raises:
+            UserError: nothing to learn from: no clip, only good or only bad ones, or none that is still there.
+        """
+        if not clips:
             raise UserError(
-                "None of the votes says which clip is better: nothing can be learned from ties alone. Rate some more "
-                "pairs, then try again."
+                "There are no ratings to learn from yet: rate clips in Create, good ones 4 or 5, bad ones 1 or 2."
             )
-        used = {clip for pair in there for clip in (pair.first, pair.second)}
-        lessons = tuple(Lesson.of(pair, text(pair)) for pair in there)
+        return cls._there([Lesson.alone(clip, text(clip)) for clip in clips], file)
+
+    @classmethod
+    def _there(cls, lessons: Sequence[Lesson], file: Callable[[str], Path]) -> "Source":
+        clips = {clip: file(clip) for lesson in lessons for clip in lesson.clips}
+        kept = tuple(lesson for lesson in lessons if all(clips[clip].is_file() for clip in lesson.clips))
+        if not kept:
+            raise UserError("The clips that were judged are no longer there. Rate some new ones first.")
+        teaching(kept)
+        used = {clip for lesson in kept for clip in lesson.clips}
         files = {clip: path.absolute() for clip, path in clips.items() if clip in used}
-        return cls(lessons, files, _digest(lessons, files))
+        return cls(kept, files, _digest(kept, files))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pairs there are, or how many good and bad clips."""
+        if self.pairs[0].second:
+            return {"pairs": len(self.pairs)}
+        good = sum(clip.good for clip in self.pairs)
+        return {"good": good, "bad": len(self.pairs) - good}
 
     def save(self, folder: Path) -> None:
         """Write to a run's folder."""

@@ -32,4 +32,4 @@ class Align:
         self.run.wire_look(opened)
         self.loras.wire_refresh(self.panel.expand)
         self.run.wire(tabs)
-        self.run.wire_begin(self.form.start.click, self.form.begin, self.form.inputs)
+        self.run.begins(self.form.start.click, self.form.begin, self.form.inputs)

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from huvidpo_core.engine import Engine, RunFolder
-from huvidpo_core.ui.align_words import settings_words, supply_words
+from huvidpo_core.ui.align_words import KTO, rated_words, settings_words, supply_words
 from huvidpo_core.ui.work import told
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
@@ -14,6 +14,7 @@ LOSSES = [
     ("HuViDPO, one label for each clip", "huvidpo"),
     ("DenseDPO, a label for each frame", "dense"),
     ("DenseDPO, frames summed", "dense-sum"),
+    ("Diffusion-KTO, clips rated alone", KTO),
 ]
 
 
@@ -66,7 +67,7 @@ class AlignForm:
                 beta=beta, lr=lr,
             )  # fmt: skip
 
-    def refresh(self, action: str, raters: list[str] | None) -> list[Any]:
+    def refresh(self, action: str, raters: list[str] | None, loss: str) -> list[Any]:
         """Actions, raters, what there is to learn from, the button: as the votes are now. An action nobody has voted
         on gives way to the one with most votes."""
         with told():
@@ -78,15 +79,17 @@ class AlignForm:
         return [
             gr.Dropdown(choices=self._actions(counts), value=action),
             gr.Dropdown(choices=known, value=chosen, multiselect=True),
-            *self.look(action, chosen),
+            *self.look(action, chosen, loss),
         ]
 
-    def look(self, action: str, raters: list[str] | None) -> list[Any]:
-        """What there is to learn from, and the button."""
+    def look(self, action: str, raters: list[str] | None, loss: str) -> list[Any]:
+        """What there is for this loss to learn from, and the button."""
+        supply, raters = self.engine.trainings.supply, raters or []
         with told():
-            stock = self.engine.trainings.supply.stock(action, raters or ())
+            stock = supply.rated_stock(action, raters) if loss == KTO else supply.stock(action, raters)
         title = self.engine.actions[action].title if action in self.engine.actions else action
-        return [supply_words(stock, title, raters or []), gr.Button(interactive=stock.enough)]
+        words = rated_words(stock, title, raters) if loss == KTO else supply_words(stock, title, raters)
+        return [words, gr.Button(interactive=stock.enough)]
 
     def fill(self, preset: str) -> list[Any]:
         """What a preset says: in words, loss, steps, beta, learning rate."""
@@ -106,8 +109,8 @@ class AlignForm:
 
     def _wire(self) -> None:
         gr.on(
-            [self.action.input, self.raters.input], self.look, [self.action, self.raters], [self.supply, self.start],
-            trigger_mode="always_last", **PRIVATE,
+            [self.action.input, self.raters.input, self.loss.change], self.look,
+            [self.action, self.raters, self.loss], [self.supply, self.start], trigger_mode="always_last", **PRIVATE,
         )  # fmt: skip
         filled = [self.said, self.loss, self.steps, self.beta, self.lr]
         self.preset.input(self.fill, self.preset, filled, **PRIVATE)
@@ -116,5 +119,6 @@ class AlignForm:
     def wire_refresh(self, trigger: Any) -> None:
         """Run `refresh` on an event of the page."""
         trigger(
-            self.refresh, [self.action, self.raters], [self.action, self.raters, self.supply, self.start], **PRIVATE
-        )
+            self.refresh, [self.action, self.raters, self.loss],
+            [self.action, self.raters, self.supply, self.start], **PRIVATE,
+        )  # fmt: skip

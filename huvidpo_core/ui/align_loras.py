@@ -1,4 +1,5 @@
-"""The LoRAs of an action: what is known of each; renamed, deleted, sent and brought, merged and compared."""
+"""The LoRAs of an action: what is known of each, sample clips of one; renamed, deleted, sent and brought, merged and
+compared."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import gradio as gr
 from huvidpo_core.engine import Engine
 from huvidpo_core.errors import UserError
 from huvidpo_core.ui.align_words import lora_link, loras_table
+from huvidpo_core.ui.run_words import samples
+from huvidpo_core.ui.shown import shown
 from huvidpo_core.ui.words import message
 from huvidpo_core.ui.work import told
 
@@ -38,6 +41,7 @@ class LoraForm:
             self.rename = gr.Button("Rename", size="sm", elem_id="loras-rename", scale=0, min_width=90)
             self.send = gr.Button("Download", size="sm", elem_id="loras-download", scale=0, min_width=100)
             self.delete = gr.Button("Delete", size="sm", elem_id="loras-delete", scale=0, min_width=80)
+        self.clips = gr.HTML("", elem_id="loras-clips")
         with gr.Row(visible=False, elem_id="loras-confirm", elem_classes="hv-tools") as self.confirm:
             gr.HTML("<p role='alert'>Delete this LoRA for good? Clips that were made with it stay.</p>")
             self.yes = gr.Button("Delete it", variant="stop", size="sm", elem_id="loras-yes", min_width=90, scale=0)
@@ -61,7 +65,7 @@ class LoraForm:
         self._wire()
 
     def refresh(self, action: str) -> list[Any]:
-        """The table and the three menus, as the files are now."""
+        """The table, the three menus and a LoRA's sample clips, as the files are now."""
         with told():
             found, packs = self.engine.loras.list(action), self.engine.packs(action)
         mine, all_ = [(lora.name, lora.id) for lora in found], [(choice.title, choice.id) for choice in packs]
@@ -71,7 +75,15 @@ class LoraForm:
             gr.Dropdown(choices=mine, value=mine[-1][1] if mine else None),
             gr.Dropdown(choices=all_, value=one),
             gr.Dropdown(choices=all_, value=other),
+            self.look(action, mine[-1][1] if mine else None),
         ]
+
+    def look(self, action: str, lora: str | None) -> str:
+        """The sample clips of a LoRA of this action; nothing where it has none."""
+        with told():
+            found = next((each for each in self.engine.loras.list(action) if each.id == lora), None)
+            clips = shown(found.samples, self.engine.data) if found else {}
+        return samples(clips, max(clips)) if clips else ""
 
     def do_rename(self, lora: str | None, name: str) -> str:
         """Give it another name; what to say."""
@@ -110,8 +122,9 @@ class LoraForm:
         return message(f"{PAIRS} pairs are being made. Rate them in Prefer, under {title}; it ranks the models too.")
 
     def _wire(self) -> None:
-        shown = [self.table, self.lora, self.one, self.other]
-        self.action.input(self.refresh, self.action, shown, **PRIVATE)
+        parts = self._parts
+        self.action.input(self.refresh, self.action, parts, **PRIVATE)
+        self.lora.input(self.look, [self.action, self.lora], self.clips, **PRIVATE)
         changes = [
             self.rename.click(self.do_rename, [self.lora, self.name], self.said, **PRIVATE),
             self.yes.click(self.do_delete, self.lora, self.said, **PRIVATE),
@@ -121,7 +134,7 @@ class LoraForm:
             ),
         ]
         for changed in changes:
-            changed.success(self.refresh, self.action, shown, **PRIVATE)
+            changed.success(self.refresh, self.action, parts, **PRIVATE)
         self.compare.click(self.do_compare, [self.action, self.one, self.other], self.said, **PRIVATE)
         self.send.click(self.do_send, self.lora, self.link, **PRIVATE).success(
             None, js="() => document.querySelector('#loras-link a').click()", **PRIVATE
@@ -132,7 +145,12 @@ class LoraForm:
 
     def wire_refresh(self, trigger: Any) -> None:
         """Run `refresh` on an event of the page."""
-        trigger(self.refresh, self.action, [self.table, self.lora, self.one, self.other], **PRIVATE)
+        trigger(self.refresh, self.action, self._parts, **PRIVATE)
+
+    @property
+    def _parts(self) -> list[Any]:
+        """What `refresh` fills."""
+        return [self.table, self.lora, self.one, self.other, self.clips]
 
 
 def _chosen(lora: str | None) -> str:

@@ -6,23 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from huvidpo_core.config import Action
-from huvidpo_core.engine import BEGINNING, GOOD, Lora, PairQueue, Progress, RunState, Score, Stock
+from huvidpo_core.engine import BEGINNING, GOOD, Lora, PairQueue, RatedStock, RunState, Score, Stock
 from huvidpo_core.ui import words
+from huvidpo_core.ui.run_words import Row, many
 
-STATUS = {
-    "new": "Not started",
-    "running": "Running",
-    "stopped": "Stopped",
-    "finished": "Finished",
-    "failed": "Failed",
-    "died": "Ended unexpectedly",
-}
-NO_RUNS = '<p class="hv-nothing">No training yet. It appears here, and stays here, when you press Align.</p>'
+KTO = "kto"  # the loss that learns from clips rated alone
+NO_RUNS = "No training yet. It appears here, and stays here, when you press Align."
 NOTHING_TO_SHOW = (
     '<div class="hv-stage hv-empty"><div><b>Your training will be followed here</b><span>Rate pairs of clips in '
     "Prefer, then press Align. The next clips are then more to your taste.</span></div></div>"
 )
-NO_CLIPS = '<p class="hv-nothing">Sample clips come with the first check.</p>'
 UNTRIED = (
     "Whether the clips are more to your taste, only your eyes can tell. A blind round makes pairs of clips, one by the "
     "model as it was and one by the new one, from the same first frame and seed, of scenes it was not trained on. You "
@@ -36,7 +29,7 @@ def supply_words(stock: Stock, title: str, whose: Sequence[str]) -> str:
     by = f" by {_several(whose)}" if whose else ""
     if not stock.pairs:
         return words.message(f"No votes on {title}{by} yet. Rate some pairs in Prefer first.")
-    judged = f"{_many(stock.pairs, 'judged pair')}{by}, {stock.decided} with a better clip"
+    judged = f"{many(stock.pairs, 'judged pair')}{by}, {stock.decided} with a better clip"
     if not stock.enough and stock.disputed:
         said = "The raters contradict each other: choose whose votes are to count"
     elif not stock.enough:
@@ -51,41 +44,43 @@ def supply_words(stock: Stock, title: str, whose: Sequence[str]) -> str:
     return words.message(f"{judged}{split}. {said}.")
 
 
+def rated_words(stock: RatedStock, title: str, whose: Sequence[str]) -> str:
+    """The same of clips that were rated alone."""
+    by = f" by {_several(whose)}" if whose else ""
+    if not stock.rated:
+        return words.message(f"No rated clips of {title}{by} yet. Rate some in Create: good 4 or 5, bad 1 or 2.")
+    if not stock.enough:
+        lacks = "good ones: rate some 4 or 5" if stock.bad else "bad ones: rate some 1 or 2"
+        said = f"It takes {lacks}" if stock.good or stock.bad else "None is good (4, 5) or bad (1, 2)"
+    elif min(stock.good, stock.bad) < BEGINNING // 2:
+        said = f"That is little; {BEGINNING // 2} of each are a beginning"
+    else:
+        said = "Enough to begin with" if min(stock.good, stock.bad) < GOOD // 2 else "That is plenty"
+    return words.message(f"{many(stock.rated, 'rated clip')}{by}, {stock.good} good and {stock.bad} bad. {said}.")
+
+
 def settings_words(settings: Any) -> str:
     """What a preset says besides what the form shows."""
     facts = (
         f"rank {settings.lora.rank}",
-        _many(settings.batch, "pair") + " a step",
-        f"{settings.held_out:.0%} of the pairs held out",
+        f"a batch of {settings.batch}",
+        f"{settings.held_out:.0%} held out",
         f"a check every {settings.check_every} steps",
     )
     return f'<p class="hv-hint">{escape(", ".join(facts)).capitalize()}.</p>'
 
 
-def runs_list(
-    runs: Sequence[tuple[str, Mapping[str, Any], RunState]], chosen: str, actions: Mapping[str, Action]
-) -> str:
-    """All runs, by folder, what was asked and where they stand; to be pressed."""
-    if not runs:
-        return NO_RUNS
-    rows = "".join(
-        f'<button type="button" class="hv-run-row" data-run="{escape(name, quote=True)}" '
-        f'aria-pressed="{str(name == chosen).lower()}"><b>{escape(_title(asked, actions))}</b>{_chip(state)}'
-        f"<span>{escape(asked['name'])} · {words.when(asked.get('created', 0))}</span>"
-        f"<span>{_count(state)}</span></button>"
-        for name, asked, state in runs
-    )
-    return f'<div class="hv-runs">{rows}</div>'
+def row(name: str, asked: Mapping[str, Any], state: RunState, actions: Mapping[str, Action]) -> Row:
+    """A run in the list, by its folder's name, what was asked for and where it stands."""
+    return Row(name, action_title(asked, actions), f"{asked['name']} · {words.when(asked.get('created', 0))}", state)
 
 
-def run_head(
-    asked: Mapping[str, Any], state: RunState, stopping: bool, actions: Mapping[str, Action], beta: float
-) -> str:
-    """A run's name, what it was asked for, and where it stands."""
-    settings = asked["settings"]
-    facts = [
-        f"votes of {_several(asked['raters'])}" if asked.get("raters") else "everybody's votes",
-        _many(asked["pairs"], "pair"),
+def facts(asked: Mapping[str, Any], beta: float) -> list[str]:
+    """What a run was asked for; `beta` is what was measured."""
+    settings, what = asked["settings"], "ratings" if "good" in asked else "votes"
+    return [
+        f"{what} of {_several(asked['raters'])}" if asked.get("raters") else f"everybody's {what}",
+        _learned(asked),
         f"{settings['loss']} loss",
         f"beta {beta or settings['beta']:.4g}{' (measured)' if beta and not settings['beta'] else ''}"
         if beta or settings["beta"]
@@ -94,42 +89,6 @@ def run_head(
         f"rank {settings['lora']['rank']}",
         f"begun {words.when(asked.get('created', 0))}",
     ]
-    chips = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
-    return (
-        f'<div class="hv-recipe hv-run-head"><h2>{escape(_title(asked, actions))} '
-        f"<span>{escape(asked['name'])}</span> {_chip(state)}</h2><ul>{chips}</ul></div>{_status(state, stopping)}"
-    )
-
-
-def _status(state: RunState, stopping: bool) -> str:
-    if state.status == "running":
-        if stopping:
-            return words.stopping_bar()
-        steps = state.steps if state.step else 1
-        stage = state.stage or "training"
-        return words.progress_bar(Progress(stage, state.step, max(1, steps), state.seconds_left))
-    done = f"Step {state.step} of {state.steps}. " if state.step and state.status != "finished" else ""
-    kind = "error" if state.status in ("failed", "died") else "info"
-    return words.message(done + (state.message or f"{STATUS[state.status]}."), kind)
-
-
-def samples(by_step: Mapping[int, Sequence[Path]], step: int) -> str:
-    """The clips of step 0 beside those of another."""
-    if not by_step:
-        return NO_CLIPS
-    first = min(by_step)
-    columns = [(first, by_step[first])]
-    if step != first:
-        columns.append((step, by_step.get(step, ())))
-    heads = "".join(f"<b>{'Before' if number == first else f'Step {number}'}</b>" for number, _ in columns)
-    cells = "".join(
-        f'<video src="{words.url(clip)}" aria-label="Sample {row + 1}, step {number}" autoplay loop muted playsinline>'
-        "</video>"
-        for row in range(len(columns[0][1]))
-        for number, clips in columns
-        for clip in clips[row : row + 1]
-    )
-    return f'<div class="hv-samples" style="--columns:{len(columns)}">{heads}{cells}</div>'
 
 
 def helped_words(adopted: str, on_trial: bool, score: Score | None, queue: PairQueue, title: str) -> str:
@@ -144,7 +103,7 @@ def helped_words(adopted: str, on_trial: bool, score: Score | None, queue: PairQ
     if on_trial and (said := _making(queue)):
         parts.append(f'<p class="hv-hint" role="status">{said}</p>')
     if on_trial and score and score.pairs > score.rated:
-        ready = _many(score.pairs - score.rated, "pair")
+        ready = many(score.pairs - score.rated, "pair")
         verb = "waits" if score.pairs - score.rated == 1 else "wait"
         parts.append(f'<p class="hv-hint">{ready} of the round {verb} in Prefer, under {escape(title)}.</p>')
     if queue.error:
@@ -172,12 +131,13 @@ def lora_link(file: Path) -> str:
 
 def _known(lora: Lora) -> str:
     card = lora.card
-    pairs, merged, tried = card.get("pairs"), card.get("merged"), card.get("blind_round") or {}
+    counted, merged, tried = card.get("pairs") or card.get("singles"), card.get("merged"), card.get("blind_round") or {}
     made = "not known"
     if merged:
         made = " + ".join(f"{part['weight']:g} x {part['name']}" for part in merged)
-    elif pairs:
-        made = f"{_many(pairs['trained'] + pairs['held_out'], 'pair')}, {card.get('best_step', 0)} steps"
+    elif counted:
+        what = many(counted["trained"] + counted["held_out"], "pair" if "pairs" in card else "rated clip")
+        made = f"{what}, {card.get('best_step', 0)} steps"
     elif "brought" in card:
         made = "uploaded"
     accuracy, rate = card.get("held_out_accuracy"), tried.get("win_rate")
@@ -199,7 +159,7 @@ def _score(score: Score) -> str:
     else:
         verdict = "That may be luck. Another round makes it surer."
     return (
-        f'<div class="hv-verdict"><b>{rate.value:.0%}</b><span>of {_many(score.rated, "pair")} went to the new model, '
+        f'<div class="hv-verdict"><b>{rate.value:.0%}</b><span>of {many(score.rated, "pair")} went to the new model, '
         f"95 % interval {rate.low:.0%} to {rate.high:.0%}; {score.wins} won, {score.ties} tied, {score.losses} lost. "
         f"<strong>{verdict}</strong></span></div>"
     )
@@ -208,19 +168,19 @@ def _score(score: Score) -> str:
 def _making(queue: PairQueue) -> str:
     if not (queue.making or queue.ordered):
         return ""
-    more = f", {_many(queue.ordered, 'more pair')} after it" if queue.ordered else ""
+    more = f", {many(queue.ordered, 'more pair')} after it" if queue.ordered else ""
     return f"A pair is being made: {escape(queue.making or 'waiting')}{more}."
 
 
-def _count(state: RunState) -> str:
-    return f"step {state.step} of {state.steps}" if state.steps else ""
+def _learned(asked: Mapping[str, Any]) -> str:
+    """How much a run learns from."""
+    if "good" in asked:
+        return f"{asked['good']} good and {many(asked['bad'], 'bad clip')}"
+    return many(asked["pairs"], "pair")
 
 
-def _chip(state: RunState) -> str:
-    return f'<i class="hv-chip hv-chip-{state.status}">{STATUS[state.status]}</i>'
-
-
-def _title(asked: Mapping[str, Any], actions: Mapping[str, Action]) -> str:
+def action_title(asked: Mapping[str, Any], actions: Mapping[str, Action]) -> str:
+    """What a run's action is called."""
     name = asked["action"]
     return actions[name].title if name in actions else name
 
@@ -228,7 +188,3 @@ def _title(asked: Mapping[str, Any], actions: Mapping[str, Action]) -> str:
 def _several(names: Sequence[str]) -> str:
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -21,9 +21,10 @@ class AlignApi:
     ) -> str:
         """Begin a training on the votes for an action.
 
-        Args: action: a key of assets/actions.toml; loss: "huvidpo", "dense" or "dense-sum", the preset's if empty;
-        steps: at most, 0 for twelve passes over the pairs, the preset's if not given; preset: of assets/align, the
-        profile's own if empty; rater: whose votes, everybody's if empty; name: of the LoRA.
+        Args: action: a key of assets/actions.toml; loss: "huvidpo", "dense", "dense-sum", or "kto", which learns from
+        ratings of single clips, the preset's if empty; steps: at most, 0 for twelve passes over the pairs, the preset's
+        if not given; preset: of assets/align, the profile's own if empty; rater: whose votes, everybody's if empty;
+        name: of the LoRA.
 
         Returns: the run's name, for /align_status and /align_stop.
         """
@@ -41,14 +42,14 @@ class AlignApi:
 
         Returns: {run, status: "new", "running", "stopped", "finished", "failed" or "died", stage, step, steps,
         seconds_left: null while unknown, message, asked: what was asked for, metrics: {step, check}, the latest of
-        each, null before the first}.
+        each, null before the first}. Asked are pairs, or for "kto" good and bad clips.
         """
         with told():
             found = self.trainings.find(run)
             state, asked = asdict(found.state()), found.asked()
         latest = {kind: next(reversed(found.metrics(kind)), None) for kind in ("step", "check")}
         told_of = ("status", "stage", "step", "steps", "seconds_left", "message")
-        asked_for = ("action", "name", "pack", "raters", "pairs", "settings")
+        asked_for = ("action", "name", "pack", "raters", "pairs", "good", "bad", "settings")
         return {
             "run": run,
             **{key: state[key] for key in told_of},

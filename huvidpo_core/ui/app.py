@@ -16,15 +16,18 @@ from huvidpo_core.ui.api import Api
 from huvidpo_core.ui.api_align import AlignApi
 from huvidpo_core.ui.create import AT_ONCE, Create
 from huvidpo_core.ui.memory import KEY, SECRET
+from huvidpo_core.ui.menus import ActionMenus
 from huvidpo_core.ui.prefer import Prefer
 from huvidpo_core.ui.prefer_desk import Desk, reels_folder
 from huvidpo_core.ui.session import Sessions
+from huvidpo_core.ui.shown import shown_folder
+from huvidpo_core.ui.teach import Teach
 from huvidpo_core.ui.theme import STATIC, theme
 
 log = logging.getLogger(__name__)
 
 HOUR = 3600  # seconds
-SCRIPTS = ("page.js", "lockstep.js", "timeline.js", "prefer.js")
+SCRIPTS = ("page.js", "lockstep.js", "timeline.js", "prefer_controls.js", "prefer.js", "teach.js")
 
 
 class Consent:
@@ -62,15 +65,23 @@ def build_app(engine: Engine) -> gr.Blocks:
         with gr.Column(visible=consent.needed(), elem_id="downloads") as panel:
             listing = gr.HTML(words.downloads(engine.missing_downloads()))
             agree = gr.Button("I agree, download", variant="primary", elem_id="agree")
-        desk = Desk(engine)
+        desk, menus = Desk(engine), ActionMenus(engine)
         with gr.Tabs() as tabs:
             with gr.Tab("Create", id="create", elem_id="create") as tab:
                 create = Create(engine, sessions, consent.needed)
-            with gr.Tab("Prefer", id="prefer", elem_id="prefer"):
-                Prefer(engine, desk)
+            with gr.Tab("Prefer", id="prefer", elem_id="prefer") as prefer_tab:
+                Prefer(engine, desk, menus)
             with gr.Tab("Align", id="align", elem_id="align") as align_tab:
                 align = Align(engine)
+            with gr.Tab("Teach", id="teach", elem_id="teach") as teach_tab:
+                teach = Teach(engine, sessions)
         align.wire(tabs, align_tab.select)
+        teach.wire(teach_tab.select)
+        create.wire_try(teach.run.try_it, teach.run.made_by, teach.run.run, tabs)
+        menus.add(create.controls.action)
+        menus.add(align.loras.action)
+        for event in (demo.load, tab.select, prefer_tab.select, align_tab.select):
+            menus.wire(event)
         Api(engine, desk).wire()
         AlignApi(engine).wire()
         # These stand outside the tabs: in a tab that has never been open they would not work.
@@ -106,12 +117,12 @@ def launch_options(engine: Engine) -> dict[str, Any]:
     """What `launch` must be given for this app: looks, keys, which files may be served, limits."""
     return {
         "theme": theme(),
-        "css_paths": [STATIC / "style.css", STATIC / "prefer.css", STATIC / "align.css"],
+        "css_paths": [STATIC / "style.css", STATIC / "prefer.css", STATIC / "align.css", STATIC / "teach.css"],
         "head": "".join(f"<script>{(STATIC / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS),
         "favicon_path": STATIC / "icon.svg",
         "allowed_paths": [
             str((engine.data / "clips").resolve()),
-            str((engine.data / "runs").resolve()),
+            str(shown_folder(engine.data)),
             str(reels_folder(engine)),
             str(exports_folder(engine.data)),
         ],

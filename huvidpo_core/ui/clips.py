@@ -11,6 +11,7 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.media import read_image
 from huvidpo_core.ui import words
 from huvidpo_core.ui.memory import remembered
+from huvidpo_core.ui.menus import action_menu
 from huvidpo_core.ui.notes import origin_note
 from huvidpo_core.ui.prefer_ballots import read_rater
 from huvidpo_core.ui.session import Session, Wording
@@ -42,7 +43,7 @@ class Clips:
         if clip is None:
             ready = words.PICTURE_READY if session.picture is not None else words.EMPTY_STAGE
             return words.stage_empty(ready), gr.Column(visible=False), "", "", *hidden
-        choices = self.engine.packs(clip.recipe.action)
+        choices = self.engine.packs(clip.recipe.action, trials=True)
         said = words.recipe_words(clip, self.engine.actions, self.engine.styles, choices)
         link = words.download_link(clip.video, clip.recipe, "Download MP4", "mp4-link")
         return words.stage_clip(clip), gr.Column(visible=True), said, link, *hidden
@@ -90,10 +91,12 @@ class Clips:
 
     def filled(self, values: dict[str, Any]) -> list[Any]:
         """All controls with these values by name, and the examples of the action."""
-        values = dict(values, pack=self.pack_menu(values["action"], values["pack"]))
+        menu = action_menu(self.engine, values["action"])
+        examples = self.examples(values["action"])
+        values = dict(values, action=menu, pack=self.pack_menu(values["action"], values["pack"]))
         for name, maximum in SLIDERS.items():
             values[name] = gr.Slider(value=values[name], maximum=max(maximum, values[name]))
-        return [*(values[name] for name in Settings._fields), self.examples(values["action"])]
+        return [*(values[name] for name in Settings._fields), examples]
 
     def pack_menu(self, action: str, wanted: str | None) -> Any:
         """The menu of motions for an action as they are on disk now; the action's own when the wanted one is gone."""
@@ -117,4 +120,10 @@ class Clips:
         """Prompt, action, style, menu of motions, examples."""
         recipe = self.engine.surprise(random.SystemRandom().randrange(SEEDS))
         menu = self.pack_menu(recipe.action, None)
-        return recipe.prompt, recipe.action, recipe.style, menu, self.examples(recipe.action)
+        action = action_menu(self.engine, recipe.action)
+        return recipe.prompt, action, recipe.style, menu, self.examples(recipe.action)
+
+    def choose(self, action: str, pack: str, prompt: str | None) -> tuple[Any, ...]:
+        """Action, menu of motions, examples, prompt: for an action and a pack that are to be tried."""
+        _, examples, text = self.new_action(action, prompt)
+        return action_menu(self.engine, action), self.pack_menu(action, pack), examples, text

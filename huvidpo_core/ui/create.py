@@ -80,6 +80,10 @@ class Create:
         gallery = self.clips.gallery(clip_id, limit, for_rating)
         return [self.clips.pack_menu(action, pack), *gallery, *self._buttons(busy)]
 
+    def try_out(self, action: str, pack: str, prompt: str | None) -> list[Any]:
+        """This tab, with an action and a pack chosen: tab, action, menu of motions, examples, prompt."""
+        return [gr.Tabs(selected="create"), *self.clips.choose(action, pack, prompt)]
+
     def remember(self, request: gr.Request, stored: Any, tab: str | None) -> list[Any]:
         """The page has loaded: what the browser remembers of the form, and this tab's picture and clip."""
         return self.clips.remember(self.sessions.arrive(request.session_hash, tab), stored)
@@ -121,6 +125,20 @@ class Create:
         inputs = [self.controls.action, self.controls.pack, self.clip_id, self.limit, self.result.for_rating]
         outputs = [self.controls.pack, self.result.gallery, self.result.more, *self._button_parts]
         trigger(self.reload, inputs, outputs, **AT_ONCE).then(self.remarks.heed, self._wording, self._said, **AT_ONCE)
+
+    def wire_try(
+        self, button: gr.Button, found: Callable[[str], tuple[str, str]], run: gr.State, tabs: gr.Tabs
+    ) -> None:
+        """A press shows this tab with the action and pack that `found` tells of a run."""
+        controls = self.controls
+
+        def try_out(run: str, prompt: str | None) -> list[Any]:
+            with told():
+                return self.try_out(*found(run), prompt)
+
+        outputs = [tabs, controls.action, controls.pack, self.scene.examples, controls.prompt]
+        pressed = button.click(try_out, [run, controls.prompt], outputs, **PRIVATE)
+        pressed.success(None, js="() => window.scrollTo({top: 0})", **PRIVATE)
 
     def wire_load(self, load: Callable[..., Dependency], stored: gr.BrowserState) -> None:
         """Fill the page from the browser's memory when it loads, and keep that memory up to date."""

@@ -8,6 +8,7 @@ import gradio as gr
 
 from huvidpo_core.engine import Engine
 from huvidpo_core.preferences.records import ASPECTS
+from huvidpo_core.ui.menus import ActionMenus, titles
 from huvidpo_core.ui.prefer_desk import Desk
 from huvidpo_core.ui.prefer_exchange import ExchangeForm
 from huvidpo_core.ui.prefer_judges import JudgeForm
@@ -25,14 +26,14 @@ EVERYBODY = ("Everybody", "")
 class Prefer:
     """The tab's parts and wiring."""
 
-    def __init__(self, engine: Engine, desk: Desk) -> None:
+    def __init__(self, engine: Engine, desk: Desk, menus: ActionMenus) -> None:
         self.engine = engine
         gr.HTML(
             player_html(engine), js_on_load=PLAYER_JS, server_functions=desk.handlers(), apply_default_css=False,
             elem_id="rating",
         )  # fmt: skip
         with gr.Accordion("Make pairs", open=False, elem_id="pairs"):
-            PairForm(engine)
+            pairs = PairForm(engine)
         with gr.Accordion("What the votes say", open=False, elem_id="votes-panel") as self.panel:
             with gr.Row():
                 self.action = gr.Dropdown(
@@ -47,6 +48,9 @@ class Prefer:
             judges = JudgeForm(engine, [ALL, *titles(engine)])
         with gr.Accordion("Exchange", open=False, elem_id="exchange"):
             exchange = ExchangeForm(engine, [ALL, *titles(engine)])
+        menus.add(pairs.action)
+        for menu in (self.action, judges.action, exchange.action):
+            menus.add(menu, ALL)
         more = (self.panel.expand, self.action.input, self.rater.input, judges.voted.then, exchange.imported.then)
         for said_more in more:
             said_more(self.votes, [self.action, self.rater], [self.said, self.rater], **PRIVATE)
@@ -56,11 +60,6 @@ class Prefer:
         with told():
             said = votes_words(self.engine.what_votes_say(action or None, rater or None), self.engine.actions)
             return said, gr.Dropdown(choices=[EVERYBODY, *((name, name) for name in self.engine.raters())])
-
-
-def titles(engine: Engine) -> list[tuple[str, str]]:
-    """The actions as choices."""
-    return [(action.title, name) for name, action in engine.actions.items()]
 
 
 def player_html(engine: Engine) -> str:

@@ -1,4 +1,4 @@
-"""The form that has pairs made: of two settings, two seeds, around one clip, of two models, or of clips that a person brings."""
+"""The form that has pairs made: of two settings or seeds, around one clip, of two models, or of clips people bring."""
 
 import random
 from pathlib import Path

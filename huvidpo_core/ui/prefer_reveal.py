@@ -12,7 +12,13 @@ def reveal_words(
     revealed: Revealed, left: Recipe | None, right: Recipe | None, choices: Sequence[PackChoice] = ()
 ) -> str:
     """The models by their titles in the menu `choices`, and how the sides differ as far as their recipes are known."""
-    one, two = (title_of(model, choices) for model in (revealed.left_model, revealed.right_model))
+    models = revealed.left_model, revealed.right_model
+    one, two = (title_of(model, choices) for model in models)
+    for new, other, left_has_it in ((*models, True), (*reversed(models), False)):
+        if _on_trial(new, choices) and other == new.partition("/")[0]:  # the very same, but for it
+            has, lacks = ("1 with", "2 without it") if left_has_it else ("1 without", "2 with it")
+            seed = f", both with seed {left.seed}" if left and right and left.seed == right.seed else ""
+            return f"{has} {title_of(new, choices)}, {lacks}{seed}."
     if revealed.left_model == revealed.right_model == BROUGHT:
         return "Both were brought by somebody."
     if not left or not right:
@@ -31,4 +37,10 @@ def title_of(model: str, choices: Sequence[PackChoice]) -> str:
     """A model as a person knows it; one that is no longer in the menu by its name."""
     if model == BASE_MODEL:
         return "the bare base model"
+    if _on_trial(model, choices):
+        return f"the new LoRA “{model.partition('/')[2]}”"
     return next((choice.title for choice in choices if choice.id == model), model)
+
+
+def _on_trial(model: str, choices: Sequence[PackChoice]) -> bool:
+    return any(choice.trial and choice.id == model for choice in choices)

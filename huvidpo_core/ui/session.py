@@ -6,6 +6,7 @@ reloaded page, a new session to Gradio, gets its picture back.
 
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,16 @@ class Wording(NamedTuple):
     prompt: str | None = None
     action: str | None = None
     style: str | None = None
+
+
+@dataclass
+class Draft:
+    """What a person has gathered for an action that is not being taught yet."""
+
+    files: list[Path] = field(default_factory=list)  # clips, and text files that say what they show
+    words: dict[Path, str] = field(default_factory=dict)  # what varies in a clip, as it was typed
+    title: str = ""
+    prompt: str = ""
 
 
 @dataclass
@@ -36,6 +47,7 @@ class Session:
     animated: bool = False  # whether a clip was made with `last_seed`
     busy: bool = False  # work is waiting or running
     outcome: tuple[str, str] = ("", "info")  # sentence and kind that the last piece of work leaves behind
+    draft: Draft = field(default_factory=Draft)
 
     def put(self, picture: np.ndarray | None, origin: str, drawn: Wording | None = None) -> None:
         """Remember what the editor now holds: a new picture."""
@@ -62,6 +74,7 @@ class Session:
         """Take over what a person would miss after a reload; strokes have become part of the picture."""
         self.picture, self.origin, self.source, self.drawn = before.picture, before.origin, before.source, before.drawn
         self.clip_id, self.last_seed, self.animated = before.clip_id, before.last_seed, before.animated
+        self.draft = before.draft
         if before.painted is not None:
             self.retouch(before.painted)
 

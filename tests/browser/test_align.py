@@ -70,9 +70,24 @@ def test_tried_blind_it_is_put_to_use(open_page, engine):
     expect(page.locator("#align-helped")).to_contain_text("In use: choose “Waterfall + calm”")
     page.locator("#loras > button").first.click()
     expect(page.locator("#loras-table")).to_contain_text("88% (53% to 98%)")
+    expect(page.locator("#loras-clips video")).to_have_count(2)
+    page.wait_for_function("() => [...document.querySelectorAll('#loras-clips video')].every((v) => v.readyState >= 2)")
     page.get_by_role("tab", name="Create").click()
     page.locator("#pack input").click()
     expect(page.get_by_role("option", name="Waterfall + calm")).to_be_visible()
+
+
+def test_a_training_on_clips_rated_alone(open_page, engine):
+    """Chosen among the losses, the form speaks of rated clips and begins a training that says what it learns from."""
+    page = open_page()
+    open_tab(page)
+    page.locator("#align-more > button").first.click()
+    expect(page.locator("#align-lr input")).to_have_value(f"{engine.trainings.settings().lr:g}")
+    page.locator("#align-loss input").click()
+    page.get_by_role("option", name="Diffusion-KTO, clips rated alone").click()
+    expect(page.locator("#align-supply")).to_contain_text("9 rated clips, 4 good and 3 bad")
+    page.locator("#align-start").click()
+    expect(page.locator("#align-head")).to_contain_text("4 good and 3 bad clips")
 
 
 def test_what_cannot_be_trained_is_said(open_page, engine):

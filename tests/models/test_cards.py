@@ -28,6 +28,8 @@ def test_one_on_trial_is_in_no_menu_and_can_be_used(pack: ActionPack, lora: Path
     file = cards.put(pack, "secret", lora, {"trial": True, "steps": 3})
     menu = PackMenu(pack.folder.parent)
     assert ids(pack) == ["rain", "rain/old", ""]
+    named = [(choice.id, choice.trial) for choice in menu.choices("rain", trials=True)]
+    assert named == [("rain", False), ("rain/old", False), ("rain/secret", True), ("", False)]
     menu.check("rain/secret")
     with pytest.raises(UserError, match=r"no action pack 'rain/x'\. Choose one of: rain, rain/old;"):
         menu.check("rain/x")
@@ -55,6 +57,32 @@ def test_renamed_and_removed_with_its_card(pack: ActionPack, lora: Path) -> None
         "preference-first.safetensors",
         "preference-first.json",
     }
+
+
+def test_sample_clips_go_with_it(pack: ActionPack, lora: Path, tmp_path: Path) -> None:
+    """Copied, renamed and deleted with the LoRA; one that takes the place of another, or of what was left of it, has
+    its own or none."""
+    clips = [tmp_path / f"{name}.mp4" for name in ("00000-0", "00000-1", "00040-0", "00040-1")]
+    for clip in clips:
+        clip.write_bytes(clip.stem.encode())
+
+    def names(lora_name: str) -> dict[int, list[str]]:
+        found = cards.read_samples(pack.preference_file(lora_name))
+        return {step: [path.read_text() for path in paths] for step, paths in found.items()}
+
+    all_four = {0: ["00000-0", "00000-1"], 40: ["00040-0", "00040-1"]}
+    cards.put(pack, "calm", lora, {}, clips)
+    assert names("calm") == all_four and pack.preferences == ("calm",)
+    cards.rename(pack, "calm", "mild 1.5")
+    assert names("mild 1.5") == all_four and names("calm") == {}
+    pack.preference_file("mild 1.5").unlink()  # by hand; what it had beside it stays
+    cards.put(pack, "calm", lora, {})
+    cards.rename(pack, "calm", "mild 1.5")
+    assert names("mild 1.5") == {}
+    cards.write_samples(pack.preference_file("mild 1.5"), clips[:2])
+    assert names("mild 1.5") == {0: ["00000-0", "00000-1"]}
+    cards.remove(pack, "mild 1.5")
+    assert list(pack.folder.glob("preference*")) == []
 
 
 def test_a_full_disk_leaves_no_lora_without_its_mark(pack: ActionPack, lora: Path, full_disk: FullDisk) -> None:

@@ -1,6 +1,8 @@
 """The smallest network, clips and votes that stage 2 can be tried on, the same on every call."""
 
+from collections.abc import Generator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from huvidpo_core.training.lora import LoraShape
 from huvidpo_core.training.settings import AlignSettings
 from huvidpo_core.training.tryout import Tryout
 
+T = TypeVar("T")
 FRAMES = 4
 SETTINGS = AlignSettings(
     steps=4, check_every=2, lr=1e-2, eps=1e-8, weight_decay=0.0, beta=200.0, lora=LoraShape(rank=2, alpha=4, dropout=0)
@@ -68,6 +71,27 @@ def lessons(*masks: tuple[int, ...], frames: int = FRAMES) -> Lessons:
     }
     texts = {text: torch.randn(5, 8, generator=generator) for text in "ab"}
     return Lessons(pairs, latents, texts)
+
+
+def rated(good: int = 4, bad: int = 4, frames: int = FRAMES) -> Lessons:
+    """Single clips `g0`, `g1`, ... and `b0`, `b1`, ...; the good ones are brighter by a constant."""
+    generator = torch.Generator().manual_seed(6)
+    verdicts = {f"{side}{i}": sign for side, count, sign in (("g", good, 1), ("b", bad, -1)) for i in range(count)}
+    clips = tuple(Lesson(name, "", (0, *[sign] * (frames - 1)), "a") for name, sign in verdicts.items())
+    latents = {
+        name: torch.randn(4, frames, 4, 4, generator=generator) + (0.5 if sign > 0 else 0.0)
+        for name, sign in verdicts.items()
+    }
+    return Lessons(clips, latents, {"a": torch.randn(5, 8, generator=generator)})
+
+
+def run_out(work: Generator[None, None, T]) -> T:
+    """What a generator returns at its end."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
 
 
 def decode(latents: Tensor) -> np.ndarray:

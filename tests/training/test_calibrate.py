@@ -68,6 +68,6 @@ def test_margins_that_say_nothing_are_refused(wrong):
 
 def test_settings_out_of_range_are_refused():
     """A factor of 1/2 would be beta 0."""
-    for options in ({"target": 0.5}, {"target": 0.0}, {"kind": "kto"}, {"frames": 0}):
+    for options in ({"target": 0.5}, {"target": 0.0}, {"kind": "ppo"}, {"frames": 0}):
         with pytest.raises(ValueError, match="out of range"):
             calibrate(torch.ones(3), **options)

@@ -1,19 +1,15 @@
 """Several processes train as one does with the same batch: really two, started by `accelerate launch`, over gloo."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from huvidpo_core.training.crew import Crew
-from tests.training.made import aligner, draws, lessons
+from huvidpo_core.training.crew import Crew, Mean
+from tests.training.launched import in_two
+from tests.training.made import aligner, draws, lessons, rated
 from tests.training.together import KINDS, MASKS, train
 
-ROOT = Path(__file__).parents[2]
 PATIENCE = 300  # seconds until a test that waits gives up
 
 
@@ -21,28 +17,27 @@ PATIENCE = 300  # seconds until a test that waits gives up
 def together(tmp_path_factory) -> Path:
     """What two processes have left."""
     output = tmp_path_factory.mktemp("two")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    # On a machine without a GPU "--multi_gpu" starts CPU processes; "--cpu" alone would start a single one.
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    command += ["--main_process_port", port, "-m", "tests.training.together", str(output)]
-    ran = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=PATIENCE)
-    assert ran.returncode == 0, ran.stderr[-3000:]
+    process = in_two("tests.training.together", str(output))
+    _, words = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, words[-3000:]
     return output
 
 
-@pytest.mark.parametrize("kind", ["huvidpo", "dense"])
+@pytest.mark.parametrize("kind", ["huvidpo", "dense", "kto"])
 def test_two_processes_end_with_the_lora_of_one(together, kind, tmp_path):
     """After three steps with unequal labels in the halves, one of them with none: the same in both processes, and that
-    of one process with the whole batch."""
-    halves = [draws(lessons(*MASKS), KINDS[kind], crew=Crew(rank, 2)).at(step) for step in range(3) for rank in (0, 1)]
+    of one process with the whole batch, as are the figures of every step."""
+    learned = rated(1, 3) if kind == "kto" else lessons(*MASKS)
+    halves = [draws(learned, KINDS[kind], crew=Crew(rank, 2)).at(step) for step in range(3) for rank in (0, 1)]
     shares = {half.share for half in halves}
-    assert len(shares) > 2 and min(shares) == 0  # or this would prove less
-    one = train(kind, tmp_path, Crew())
+    assert kind == "kto" or (len(shares) > 2 and min(shares) == 0)  # or this would prove less
+    one, steps = train(kind, tmp_path, Crew())
     first, second = (torch.load(together / f"{kind}-{rank}.pt") for rank in (0, 1))
     assert first["size"] == 2 and first["ended"] == second["ended"] == one.ended
-    start = aligner(tmp_path / "start", KINDS[kind], learned=lessons(*MASKS))._lora()
+    assert first["steps"] == second["steps"] and len(steps) == 3
+    for found, wanted in zip(first["steps"], steps, strict=True):
+        assert None not in wanted.values() and found == pytest.approx(wanted, rel=1e-3, abs=1e-5)
+    start = aligner(tmp_path / "start", KINDS[kind], learned=learned)._lora()
     for name, wanted in one._lora().items():
         assert torch.equal(first["lora"][name], second["lora"][name]), name
         torch.testing.assert_close(first["lora"][name], wanted, rtol=1e-3, atol=1e-4, msg=name)
@@ -72,4 +67,5 @@ def test_one_process_needs_no_others():
     parameter.grad = torch.tensor([1.0, 2.0])
     crew.average([parameter])
     assert parameter.grad.tolist() == [1, 2]
+    assert crew.means([Mean(0.5, 3), Mean(0.0, 0)]) == [0.5, None]
     assert [Crew(rank, 3).share_of(6) for rank in range(3)] == [slice(0, 2), slice(2, 4), slice(4, 6)]

@@ -9,7 +9,7 @@ import torch
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.pairs import TrainingPair
 from huvidpo_core.training.lessons import Lesson, Lessons, collate
-from tests.training.made import lessons
+from tests.training.made import lessons, run_out
 
 LENGTHS = {"long": 6, "short": 3, "one": 1}
 
@@ -29,7 +29,7 @@ def encode(pairs) -> tuple[Lessons, list[str]]:
         asked.append(text)
         return torch.full((1, 2, 3), float(len(text)), dtype=torch.bfloat16)
 
-    return Lessons.encode(pairs, read, latents, embed), asked
+    return run_out(Lessons.encode(pairs, read, latents, embed)), asked
 
 
 def test_every_clip_and_text_is_encoded_once_and_masks_are_cut_to_both_clips():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from huvidpo_core.training import lora
-from huvidpo_core.training.errors import attention, per_frame, residuals
+from huvidpo_core.training import frugal, lora
+from huvidpo_core.training.errors import per_frame, residuals
 from huvidpo_core.training.lora import LoraShape
 from tests.training.made import draws, lessons, network, scheduler
 
@@ -92,11 +92,10 @@ def gradients(checkpointing: bool, drawn) -> dict[str, torch.Tensor]:
     parameters = lora.attach(unet, SHAPE, seed=0)
     stir(parameters)
     if checkpointing:
-        unet.enable_gradient_checkpointing()
+        frugal.checkpointing(unet)
     unet.train()
     error = per_frame(residuals(unet, scheduler(), drawn))[:, :, 1:].mean()
-    with attention(unet.device):
-        error.backward()
+    error.backward()
     return {name: value.grad for name, value in parameters.items()}
 
 

@@ -8,7 +8,7 @@ from diffusers import DDPMScheduler
 from safetensors.torch import load_file
 
 from huvidpo_core.models import VideoUNet, motion_parameters
-from huvidpo_core.training.motion import motion_loss, prediction_error, target
+from huvidpo_core.training.motion import motion_loss, residual, target
 from tests.reference import reference
 
 PUBLISHED = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -52,13 +52,35 @@ def test_frame_0_is_given_clean_and_left_out(recorded):
     latents, noise = torch.randn(2, 4, 5, 3, 3), torch.randn(2, 4, 5, 3, 3)
     echo, timestep = Echo(), torch.tensor([10, 900])
     arguments = (echo, DDPMScheduler(**PUBLISHED), latents, torch.zeros(2, 1, 1))
-    error = prediction_error(*arguments, noise, timestep)
+    error = residual(*arguments, noise, timestep).square().mean((1, 3, 4))
     assert torch.equal(echo.seen[:, :, 0], latents[:, :, 0])
     by_hand = (noise**2).mean((1, 3, 4))
     torch.testing.assert_close(error, by_hand)
     other = noise.clone()
     other[:, :, 0] += 5
     assert torch.equal(motion_loss(*arguments, noise, timestep), motion_loss(*arguments, other, timestep))
+
+
+def test_an_error_that_changes_costs_more_than_one_that_stays():
+    """A network that is off by 1 everywhere costs as much with the steady term as without; one that is off by 1 and -1
+    in turn costs four times the weight more; of two frames only one is predicted, and nothing can change."""
+
+    class Off(torch.nn.Module):
+        def __init__(self, signs):
+            super().__init__()
+            self.signs = torch.tensor(signs).view(1, 1, -1, 1, 1)
+
+        def forward(self, sample, timestep, encoder_hidden_states):
+            return type("Output", (), {"sample": noise[:, :, : sample.shape[2]] + self.signs})
+
+    latents, noise = torch.zeros(1, 2, 5, 3, 3), torch.randn(1, 2, 5, 3, 3)
+
+    def cost(signs, steady):
+        clip = latents[:, :, : len(signs)], torch.zeros(1, 1, 1), noise[:, :, : len(signs)], torch.tensor([500])
+        return motion_loss(Off(signs), DDPMScheduler(**PUBLISHED), *clip, steady=steady).item()
+
+    for signs, more in (([9.0, 1, 1, 1, 1], 0), ([9.0, 1, -1, 1, -1], 0.5 * 4), ([9.0, 1], 0)):
+        assert cost(signs, 0.0) == pytest.approx(1) and cost(signs, 0.5) == pytest.approx(1 + more)
 
 
 def test_the_velocity_target_recovers_the_clean_latent():

@@ -89,7 +89,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         lambda: aligner(tmp_path, learned=lessons((0, 1, 1, 1), (0, 1, 1, -1))),
         lambda: aligner(tmp_path, replace(SETTINGS, lora=LoraShape(rank=4))),
     ):
-        with pytest.raises(UserError, match="other settings or votes"):
+        with pytest.raises(UserError, match="other settings, votes or clips"):
             other()
     assert aligner(tmp_path, replace(SETTINGS, steps=9)).step == training.step
 

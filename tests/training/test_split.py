@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from huvidpo_core.training.lessons import Lesson
-from huvidpo_core.training.split import split
+from huvidpo_core.training.split import split, weighed
 
 
 def pairs_of(edges) -> list[Lesson]:
@@ -69,3 +69,25 @@ def test_nothing_is_held_out_when_nothing_is_asked_for():
     """A share of 0."""
     pairs = pairs_of((2 * i, 2 * i + 1) for i in range(9))
     assert split(pairs, 0.0, 0) == (pairs, [])
+
+
+def singles(good: int, bad: int) -> list[Lesson]:
+    return [Lesson(f"c{i}", "", (0, 1 if i < good else -1), "text") for i in range(good + bad)]
+
+
+@pytest.mark.parametrize(("good", "bad", "held"), [(20, 10, (4, 2)), (3, 40, (1, 8)), (2, 40, (0, 0)), (3, 3, (1, 1))])
+def test_of_single_clips_some_of_each_kind_are_held_out(good, bad, held):
+    """A fifth of the good and of the bad ones, one at least; none where one kind is too rare to spare any."""
+    clips = singles(good, bad)
+    train, aside = split(clips, 0.2, 0)
+    assert (sum(clip.good for clip in aside), sum(not clip.good for clip in aside)) == held
+    assert {*train} | {*aside} == {*clips} and not {*train} & {*aside}
+    assert split(clips, 0.2, 0) == (train, aside)
+
+
+def test_weights_have_a_mean_of_one_and_good_clips_weigh_as_much_as_bad_ones():
+    """Of pairs only the mean counts."""
+    weights = [clip.weight for clip in weighed(singles(1, 4))]
+    assert weights == pytest.approx([2.5, 0.625, 0.625, 0.625, 0.625])
+    pairs = [Lesson("a", "b", (0, 1), "text", 0.25), Lesson("c", "d", (0, 1), "text", 0.75)]
+    assert [pair.weight for pair in weighed(pairs)] == [0.5, 1.5]

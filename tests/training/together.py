@@ -1,15 +1,16 @@
 """What each of several processes runs in `test_crew.py`, and one alone: `python -m tests.training.together OUTPUT`."""
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from huvidpo_core.training import probe
-from huvidpo_core.training.align import Aligner
+from huvidpo_core.training.align import Aligner, StepRecord
 from huvidpo_core.training.crew import Crew
-from tests.training.made import SETTINGS, aligner, lessons
+from tests.training.made import SETTINGS, aligner, lessons, rated
 
 # Four pairs, so every batch has all of them, in some order: halves with as many labels, fewer, or none.
 MASKS = ((0, 1, 1, 1), (0, 0, 0, 0, 0, 0, 1), (0, 0, -1, 0), (0, 0, 0, 0, 0, 0, 1))
@@ -18,15 +19,15 @@ KINDS = {
     "huvidpo": WHOLE,
     "dense": replace(WHOLE, loss="dense"),
     "measured": replace(WHOLE, loss="dense", beta=0.0),
+    "kto": replace(WHOLE, loss="kto", beta=20.0),
 }
 
 
-def train(kind: str, folder: Path, crew: Crew) -> Aligner:
-    """Three steps."""
-    training = aligner(folder / kind, KINDS[kind], learned=lessons(*MASKS), crew=crew)
-    for _ in training.run():
-        pass
-    return training
+def train(kind: str, folder: Path, crew: Crew) -> tuple[Aligner, list[dict[str, Any]]]:
+    """Three steps, and what was recorded of them."""
+    learned = rated(1, 3) if kind == "kto" else lessons(*MASKS)
+    training = aligner(folder / kind, KINDS[kind], learned=learned, crew=crew)
+    return training, [asdict(record) for record in training.run() if isinstance(record, StepRecord)]
 
 
 if __name__ == "__main__":
@@ -36,6 +37,6 @@ if __name__ == "__main__":
     crew, _ = Crew.gather("cpu")
     word = crew.told(f"from {crew.rank}")
     for kind in KINDS:
-        training = train(kind, output, crew)
-        state = {"lora": training._lora(), "beta": training.beta, "size": crew.size, "word": word}
+        training, steps = train(kind, output, crew)
+        state = {"lora": training._lora(), "beta": training.beta, "size": crew.size, "word": word, "steps": steps}
         torch.save(state | {"ended": training.ended}, output / f"{kind}-{crew.rank}.pt")

@@ -1,6 +1,8 @@
-"""Whole alignments of tiny models, in this process or in one that is killed: `carry_out` may be run by another."""
+"""Whole trainings of tiny models, of either stage, in this process or in one that is killed: `carry_out` may be run by
+another."""
 
 import json
+import math
 import os
 import signal
 import threading
@@ -13,12 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from huvidpo_core import alignment, media
+from huvidpo_core import carrying_out, media
 from huvidpo_core.alignment import Alignment
 from huvidpo_core.config import Profile
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.models.weights import model_hash, motion_parameters
+from huvidpo_core.teaching import Teaching
 from huvidpo_core.training import checkpoint
 from huvidpo_core.training.crew import Crew
 from huvidpo_core.training.lora import LoraShape
@@ -28,6 +31,16 @@ from tests.training.made import SETTINGS
 ACTION = "rain"
 DROPOUT = replace(SETTINGS, held_out=0.25, lora=LoraShape(rank=2, alpha=4, dropout=0.5), least_motion=0.0)
 PATIENCE = 300  # seconds until a test that waits gives up
+
+# Where a run of four steps with checks at 0, 2 and 4 is killed, one after the other, and how often it saves.
+DEATHS = [
+    ("half a line", 3, False),  # in the line of step 2; the checkpoint is that of the start
+    ("a line", 3, False),  # right after the line of check 2, before its checkpoint
+    ("half a checkpoint", 1, False),  # in check 2's checkpoint
+    ("a checkpoint", 1, False),  # right after it
+    ("a line", 1, True),  # between two checkpoints: after step 3's line
+    ("a checkpoint", 1, True),  # right after step 3's own checkpoint
+]
 
 
 def make_pack(profile: Profile, packs: Path) -> ActionPack:
@@ -66,11 +79,12 @@ def carry_out(
     end of writing a line or a checkpoint. With `every_step` there is a checkpoint after each."""
     torch.set_num_threads(1)
     if every_step:
-        alignment.CHECKPOINT_SECONDS = -1
+        carrying_out.CHECKPOINT_SECONDS, carrying_out.CHECKPOINT_SHARE = -1, math.inf
     if die:
         _arm(*die)
-    work = Alignment(RunFolder.open(path), profile, torch.device("cpu"), Crew(), data)
-    for _ in work.carry_out(threading.Event()):
+    run = RunFolder.open(path)
+    stage = {"align": Alignment, "teach": Teaching}[run.asked()["kind"]]
+    for _ in stage(run, profile, torch.device("cpu"), Crew(), data).carry_out(threading.Event()):
         pass
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from huvidpo_core import media
-from huvidpo_core.config import Download, load_actions, load_profile, load_styles
+from huvidpo_core.actions import Actions
+from huvidpo_core.config import Download, load_profile, load_styles
 from huvidpo_core.engine import Clip, PackChoice, Picture, Progress, Reading
 from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.evaluation import Evaluation, evaluate
@@ -34,7 +35,8 @@ class FakeEngine(FakePairs):
     def __init__(self, data: Path, pause: float = 0.05, downloads: tuple[Download, ...] = ()) -> None:
         self.profile = load_profile("miniature")
         self.data = data
-        self.styles, self.actions = load_styles(), load_actions()
+        packs = data / "packs"
+        self.styles, self.actions = load_styles(), Actions(packs)
         self.pause = pause
         self.downloads, self.agreed = downloads, False
         self.steps_done = 0  # of the last piece of long work
@@ -44,7 +46,6 @@ class FakeEngine(FakePairs):
         self._folder = data / "clips"
         self._folder.mkdir(parents=True, exist_ok=True)
         self.start_pairs()
-        packs = data / "packs"
         self._menu = PackMenu(packs)
         self.trainings = FakeTrainings(data, self.profile, packs, self.actions, self.styles)
         self.blind_rounds, self.loras = FakeRounds(packs), FakeLoras(packs, data)
@@ -68,10 +69,11 @@ class FakeEngine(FakePairs):
     def warm_up(self) -> None:
         """Nothing to load."""
 
-    def packs(self, action: str) -> list[PackChoice]:
+    def packs(self, action: str, trials: bool = False) -> list[PackChoice]:
         title = self.actions[action].title
         own = [PackChoice(action, f"{title} (motion)"), PackChoice(f"{action}/liked", f"{title} + liked")]
-        kept = [choice for choice in self._menu.choices(action) if "/" in choice.id]
+        known = ["", *(choice.id for choice in own)]
+        kept = [choice for choice in self._menu.choices(action, trials) if choice.id not in known]
         return [*own, *self.extra_packs, *kept, PackChoice("", "None (base model)")]
 
     def surprise(self, seed: int) -> Recipe:

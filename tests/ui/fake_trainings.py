@@ -10,14 +10,14 @@ import numpy as np
 
 from huvidpo_core import adoption, media
 from huvidpo_core.config import Profile
-from huvidpo_core.engine import RunFolder, Score, Stock
+from huvidpo_core.engine import RatedStock, RunFolder, Score, Stock
 from huvidpo_core.errors import UserError
 from huvidpo_core.loras import Loras
 from huvidpo_core.training.lessons import Lesson
 from huvidpo_core.training.source import Source
 from huvidpo_core.trainings import Trainings
 from tests.clips import moving_clip
-from tests.finished import finish
+from tests.finished import finish, finish_teaching
 
 CHECK_EVERY = 4
 
@@ -27,10 +27,22 @@ class FakeSupply:
 
     def __init__(self) -> None:
         self.given = {"waterfall": Stock(24, 22)}
+        self.rated = {"waterfall": RatedStock(9, 4, 3)}
 
     def stock(self, action: str, raters: Collection[str] = ()) -> Stock:
         stock = self.given.get(action, Stock(0, 0))
         return stock if not raters or "Anna" in raters else Stock(stock.pairs // 2, 0)
+
+    def rated_stock(self, action: str, raters: Collection[str] = ()) -> RatedStock:
+        return self.rated.get(action, RatedStock(0, 0, 0))
+
+    def ratings(self, action: str, raters: Collection[str] = ()) -> Source:
+        stock = self.rated_stock(action, raters)
+        good, bad = (Lesson(clip, "", (0, sign, sign), f"a {action}") for clip, sign in (("a", 1), ("b", -1)))
+        return Source((good,) * stock.good + (bad,) * stock.bad, {"a": Path("a.mp4"), "b": Path("b.mp4")}, "")
+
+    def text(self, prompt: str, action: str, style: str) -> str:
+        return f"{prompt}, {action}" if action else prompt
 
     def counts(self) -> dict[str, int]:
         return {action: stock.pairs for action, stock in self.given.items()}
@@ -78,7 +90,10 @@ class FakeTrainings(Trainings):
             if run.asked_to_stop:
                 run.tell(status="stopped", stage="", message="Stopped. Resume continues here.", seconds_left=None)
                 return
-        finish(run)
+        if run.asked()["kind"] == "teach":
+            finish_teaching(run, self._packs)
+        else:
+            finish(run)
 
     def _check(self, run: RunFolder, step: int) -> None:
         for number in range(2):
@@ -88,10 +103,14 @@ class FakeTrainings(Trainings):
         values = {
             "accuracy": 0.5 + 0.01 * step,
             "loss": 0.69 - 0.002 * step,
+            "winner_change": -2e-4 * step,
+            "loser_change": 5e-4 * step,
             "motion": 1.0,
             "beta": 800.0,
             "best": step,
         }
+        if run.asked()["kind"] == "teach":
+            values = {"loss": 0.3 - 0.002 * step, "trained_loss": 0.3 - 0.004 * step, "motion": 0.05 * step}
         run.note("check", {"step": step, **values})
 
 

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from huvidpo_core.ui.align_plots import WAITING, _smooth, _ticks, plots
+from huvidpo_core.ui.align_plots import plots
+from huvidpo_core.ui.plots import WAITING, smooth, ticks
 
 
 def steps(values, total=10):
@@ -34,6 +35,26 @@ def test_a_value_is_drawn_where_the_axes_say():
     assert "<b>95 %</b>" in panel and 'class="hv-level"' in panel
 
 
+def test_the_error_is_that_of_held_out_clips_as_shares_with_the_limit():
+    """Of the checks, not of single steps, in per cent; the limit is drawn where it is near what was measured, and told
+    in any case."""
+    checks = [
+        {"step": 0, "winner_change": 0.0, "loser_change": 0.0},
+        {"step": 5, "winner_change": -0.004, "loser_change": 0.006},
+    ]
+    by_step = [row | {"winner_change": 9.0, "loser_change": 9.0} for row in steps([0.7])]
+
+    def panel(limit):
+        drawn = plots(by_step, checks, 0.9, limit)
+        drawn = drawn[drawn.index("Held-out error against") :]
+        return drawn[: drawn.index("</figure>")]
+
+    near, far = panel(0.01), panel(0.2)
+    assert "better clips -0.4 %, worse clips 0.6 %" in near and "900 %" not in near
+    assert "ends with the better above 1 %" in near and near.count('class="hv-level"') == 1
+    assert "ends with the better above 20 %" in far and 'class="hv-level"' not in far
+
+
 def test_what_is_no_number_is_left_out():
     """NaN, infinity and None break neither the axes nor the line."""
     drawn = plots(steps([0.7, float("nan"), float("inf"), 0.5]), [{"step": 0, "accuracy": None, "motion": 1.0}])
@@ -49,8 +70,8 @@ def test_long_runs_are_drawn_with_few_points():
 def test_running_means():
     """Over a twelfth of the points; the first ones over those there are."""
     points = [(x, float(x % 2)) for x in range(24)]
-    assert _smooth(points)[:3] == [(0, 0.0), (1, 0.5), (2, 0.5)] and {y for _, y in _smooth(points)[1:]} == {0.5}
-    assert _smooth([]) == []
+    assert smooth(points)[:3] == [(0, 0.0), (1, 0.5), (2, 0.5)] and {y for _, y in smooth(points)[1:]} == {0.5}
+    assert smooth([]) == []
 
 
 @pytest.mark.parametrize(
@@ -64,4 +85,4 @@ def test_running_means():
     ],
 )
 def test_ticks_are_round_and_hold_the_values(low, high, whole, expected):
-    assert _ticks(low, high, whole) == pytest.approx(expected)
+    assert ticks(low, high, whole) == pytest.approx(expected)

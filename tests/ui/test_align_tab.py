@@ -6,15 +6,16 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from huvidpo_core.engine import PairQueue, RunState, Score, Stock
+from huvidpo_core.engine import PairQueue, RatedStock, RunState, Score, Stock
 from huvidpo_core.preferences.records import Estimate
-from huvidpo_core.training.losses import KINDS
+from huvidpo_core.training.settings import LOSSES as TRAINED
 from huvidpo_core.training.settings import load_settings
 from huvidpo_core.ui import align_words as said
 from huvidpo_core.ui.align_form import LOSSES, AlignForm
 from huvidpo_core.ui.align_loras import LoraForm
 from huvidpo_core.ui.align_run import AlignRun
-from huvidpo_core.ui.align_view import LATEST, fresh, look
+from huvidpo_core.ui.align_view import look
+from huvidpo_core.ui.run_view import LATEST, fresh
 from tests.finished import finish, write_pack
 
 STEPS = 8
@@ -58,15 +59,41 @@ def parts(engine, run="", step=LATEST):
 
 def test_the_form_says_what_there_is_to_learn_from(form, engine):
     """Votes by action in its menu, an action with votes chosen at first, raters to choose from, a button that waits."""
-    actions, raters, supply, button = form.refresh("smile", ["Anna", "gone"])
+    actions, raters, supply, button = form.refresh("smile", ["Anna", "gone"], "")
     assert ("Waterfall (24 votes)", "waterfall") in actions.choices and actions.value == "waterfall"
     assert raters.choices == [("Anna", "Anna"), ("Ben", "Ben")] and raters.value == ["Anna"]
     assert "24 judged pairs by Anna, 22 with a better clip. Enough to begin with; 60 are good." in supply
     assert button.interactive
-    supply, button = form.look("rain", [])
+    supply, button = form.look("rain", [], "")
     assert "No votes on Rain yet" in supply and not button.interactive
-    supply, button = form.look("waterfall", ["Ben"])
+    supply, button = form.look("waterfall", ["Ben"], "dense")
     assert "Nothing can be learned from ties alone" in supply and not button.interactive
+
+
+def test_with_kto_it_speaks_of_rated_clips(form, engine):
+    """What there is, the button, and a run whose head counts good and bad clips."""
+    words, button = form.look("waterfall", [], "kto")
+    assert "9 rated clips, 4 good and 3 bad. That is little; 10 of each are a beginning." in words
+    assert button.interactive
+    words, button = form.look("rain", [], "kto")
+    assert "No rated clips of Rain yet" in words and "4 or 5" in words and not button.interactive
+    begin(form, loss="kto")
+    assert "4 good and 3 bad clips" in parts(engine)["head"] and "kto loss" in parts(engine)["head"]
+
+
+@pytest.mark.parametrize(
+    ("stock", "words"),
+    [
+        (RatedStock(3, 0, 0), "3 rated clips, 0 good and 0 bad. None is good (4, 5) or bad (1, 2)."),
+        (RatedStock(3, 3, 0), "It takes bad ones: rate some 1 or 2."),
+        (RatedStock(3, 0, 3), "It takes good ones: rate some 4 or 5."),
+        (RatedStock(30, 12, 11), "Enough to begin with."),
+        (RatedStock(90, 40, 30), "That is plenty."),
+    ],
+)
+def test_how_many_rated_clips_are_enough(stock, words):
+    """Both kinds are needed, and the scarcer one counts."""
+    assert words in said.rated_words(stock, "Rain", []) and stock.enough == (stock.good > 0 < stock.bad)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +124,7 @@ def test_settings_come_from_the_preset_until_they_are_changed(form, engine):
         ("aligned", own.steps),
         ("aligned-2", own.steps),
     ]
-    assert [name for _, name in LOSSES] == ["", *KINDS]
+    assert [name for _, name in LOSSES] == ["", *TRAINED]
 
 
 @pytest.mark.parametrize(
@@ -228,8 +255,12 @@ def test_loras_are_managed(engine, pack):
         loras = LoraForm(engine)
     assert "No LoRA for this action yet" in loras.refresh("waterfall")[0]
     form_run = engine.trainings.prepare("waterfall", engine.trainings.settings(steps=STEPS), name="calm")
+    for step in (0, 12, 20):
+        engine.trainings._check(form_run, step)
     engine.trainings.adopt(finish(form_run), more={"blind_round": {"pairs": 8, "win_rate": [0.75, 0.4, 0.9]}})
-    table, menu, one, other = loras.refresh("waterfall")
+    table, menu, one, other, clips = loras.refresh("waterfall")
+    assert clips.count("<video") == 4 and "<b>Before</b><b>Step 20</b>" in clips and "Step 12" not in clips
+    assert loras.look("waterfall", None) == loras.look("waterfall", "waterfall/gone") == ""
     assert "22 pairs, 20 steps" in table and "75% (40% to 90%)" in table and "75% in order" in table
     assert menu.value == one.value == "waterfall/calm" and other.value == "waterfall"
     assert "called lively now" in loras.do_rename("waterfall/calm", "lively ")
@@ -251,6 +282,6 @@ def test_a_run_of_an_action_that_is_gone_is_still_shown(form, engine):
     """Its name stands in for its title."""
     run = begin(form)
     until(run, "finished")
-    del engine.actions["waterfall"]
-    assert "waterfall" in said.runs_list([("x", run.asked(), RunState("new"))], "", engine.actions)
+    engine.actions = {name: action for name, action in engine.actions.items() if name != "waterfall"}
+    assert "waterfall" in said.row("x", run.asked(), RunState("new"), engine.actions).title
     assert "<h2>waterfall" in parts(engine)["head"]

@@ -8,7 +8,11 @@ from huvidpo_core.recipe import Recipe
 from huvidpo_core.results import PackChoice
 from huvidpo_core.ui.prefer_reveal import reveal_words
 
-MENU = [PackChoice("waterfall", "Waterfall (motion)"), PackChoice("waterfall/liked", "Waterfall + liked")]
+MENU = [
+    PackChoice("waterfall", "Waterfall (motion)"),
+    PackChoice("waterfall/liked", "Waterfall + liked"),
+    PackChoice("waterfall/aligned-2", "Waterfall + aligned-2 (on trial)", trial=True),
+]
 SHOWING = Showing("s", "Anna", "a", "b", "a waterfall", "waterfall", 16, 8)
 SEED_17, SEED_42 = (Recipe("a waterfall", "waterfall", "cartoon", seed=seed) for seed in (17, 42))
 VARIED = {"reference": "c", "eta": 0.7}
@@ -37,6 +41,22 @@ VARIED = {"reference": "c", "eta": 0.7}
             ("waterfall",) * 2,
             (SEED_17.with_(steps=12), SEED_42.with_(steps=3)),
             "Both by Waterfall (motion): 1 with 12 steps, 2 with 3.",
+        ),
+        (
+            ("waterfall/aligned-2", "waterfall"),
+            (SEED_17, SEED_17),
+            "1 with the new LoRA “aligned-2”, 2 without it, both with seed 17.",
+        ),
+        (
+            ("waterfall", "waterfall/aligned-2"),
+            (SEED_17, SEED_17),
+            "1 without the new LoRA “aligned-2”, 2 with it, both with seed 17.",
+        ),
+        (("waterfall", "waterfall/aligned-2"), (None, SEED_17), "1 without the new LoRA “aligned-2”, 2 with it."),
+        (
+            ("waterfall/liked", "waterfall/aligned-2"),
+            (SEED_17, SEED_17),
+            "1 by Waterfall + liked, 2 by the new LoRA “aligned-2”, both with seed 17.",
         ),
         ((BROUGHT, BROUGHT), (SEED_17, SEED_17), "Both were brought by somebody."),
         (("waterfall", BASE_MODEL), (None, SEED_17), "1 by Waterfall (motion), 2 by the bare base model."),

@@ -1,12 +1,7 @@
-// The rating desk: asks the server for pairs, plays them, takes the answer by button or key and sends it. An answer stays
-// here until the server has confirmed it; marks and scores outlive a reload. While a pair is rated, the next one's clips
-// are brought into memory.
+// The rating desk: asks the server for pairs, plays them, takes the answer and sends it. (By which button or key, is in
+// `Controls`.) An answer stays here until the server has confirmed it; marks and scores outlive a reload. While a pair is
+// rated, the next one's clips are brought into memory.
 (() => {
-  const VOTES = {1: 'left', 2: 'right', 0: 'tie', 9: 'both_bad', s: 'skip'};
-  const KEYS = {
-    z: 'undo', ' ': 'toggle', arrowleft: 'back', arrowright: 'on', r: 'replay', l: 'loop', '[': 'before', ']': 'after',
-    q: 'mark_left', w: 'mark_tie', e: 'mark_right', ',': 'slower', '.': 'faster',
-  };
   const CHOSEN = {left: 'You chose 1.', right: 'You chose 2.', tie: 'A tie.', both_bad: 'Both bad.', skip: 'Skipped.'};
   const UNREACHABLE = 'The server does not answer. Your vote is kept on this page and sent again until it does.';
   const NOT_YET = 'Voting opens when both clips have played to their end.';
@@ -20,19 +15,25 @@
     constructor(element, server) {
       Object.assign(this, {element, server, showing: null, busy: false, shownAt: 0, turn: 0, coming: null});
       this.find = (selector) => element.querySelector(selector);
-      const {Lockstep, Timeline} = window.HuViDPO;
+      const {Controls, Lockstep, Timeline} = window.HuViDPO;
       this.player = new Lockstep([...element.querySelectorAll('canvas')], () => this.follow());
       this.timeline = new Timeline(this.find('.hv-timeline'), (frame) => this.scrub(frame), () => this.keep());
-      this.wire();
+      new Controls(this);
+      const clock = setInterval(() => { // until Gradio puts another player in place of this one
+        if (element.isConnected) this.look();
+        else clearInterval(clock);
+      }, AGAIN);
       this.find('.hv-guide details').open = window.innerWidth > 1000; // on a phone the clips come first
-      this.rater = localStorage.huvidpoRater ?? '';
-      if (this.rater) this.begin();
+      this.rater = '';
+      if (localStorage.huvidpoRater) this.begin(localStorage.huvidpoRater);
     }
 
     // --- between page and server -------------------------------------------------------------------------------------
 
-    begin() {
-      this.find('.hv-who').textContent = this.rater;
+    /** A rater's first pair; the browser remembers the name. */
+    begin(rater) {
+      this.rater = localStorage.huvidpoRater = rater;
+      this.find('.hv-who').textContent = rater;
       this.next();
     }
 
@@ -240,6 +241,12 @@
       return scores;
     }
 
+    /** Show one frame, chosen on the timeline. */
+    scrub(frame) {
+      this.player.pause();
+      this.player.seek(frame);
+    }
+
     draftOf(showing) {
       return `huvidpoDraft ${showing.id}`;
     }
@@ -248,93 +255,6 @@
     keep() {
       if (!this.showing) return;
       sessionStorage[this.draftOf(this.showing)] = JSON.stringify({marks: this.timeline.runs(), scores: this.scores()});
-    }
-
-    // --- what the person does ----------------------------------------------------------------------------------------
-
-    scrub(frame) {
-      this.player.pause();
-      this.player.seek(frame);
-    }
-
-    do(name) {
-      const {player, timeline} = this;
-      const speeds = [0.25, 0.5, 1, 2];
-      const actions = {
-        toggle: () => player.toggle(),
-        back: () => player.step(-1),
-        on: () => player.step(1),
-        replay: () => player.replay(),
-        loop: () => { player.loop = !player.loop; this.follow(); },
-        slower: () => this.speed(speeds[Math.max(speeds.indexOf(player.speed) - 1, 0)]),
-        faster: () => this.speed(speeds[Math.min(speeds.indexOf(player.speed) + 1, 3)]),
-        before: () => timeline.jump(-1),
-        after: () => timeline.jump(1),
-        mark_left: () => timeline.mark('left'),
-        mark_tie: () => timeline.mark('tie'),
-        mark_right: () => timeline.mark('right'),
-      };
-      if (name === 'undo') this.undo();
-      else if (name === 'stop') this.stopMaking();
-      else if (name === 'rename') this.rename();
-      else if (this.showing) actions[name]();
-    }
-
-    speed(speed) {
-      this.player.speed = speed;
-      this.find('[name=speed]').value = speed;
-    }
-
-    rename() {
-      this.player.pause();
-      this.find('[name=rater]').value = this.rater;
-      this.state('name');
-      this.find('[name=rater]').focus();
-    }
-
-    wire() {
-      const {element} = this;
-      element.addEventListener('click', (event) => {
-        const button = event.target.closest('button');
-        if (!button) return;
-        if (event.detail) button.blur(); // else Space would press it again instead of playing
-        if (button.dataset.vote) this.vote(button.dataset.vote);
-        else if (button.dataset.do) this.do(button.dataset.do);
-      });
-      for (const canvas of this.player.canvases) canvas.addEventListener('click', () => this.do('toggle'));
-      element.addEventListener('change', ({target}) => {
-        if (target.name === 'speed') this.speed(Number(target.value));
-        else if (target.name === 'action') this.next();
-        else if (target.name === 'length') this.timeline.cut(Number((localStorage.huvidpoSegment = target.value)));
-        else if (target.type === 'radio') this.keep();
-        if (target.tagName === 'SELECT') target.blur();
-      });
-      this.find('.hv-name').addEventListener('submit', (event) => {
-        event.preventDefault();
-        this.rater = localStorage.huvidpoRater = this.find('[name=rater]').value.trim();
-        if (this.rater) this.begin();
-      });
-      const key = (event) => {
-        if (element.isConnected) return this.key(event);
-        document.removeEventListener('keydown', key); // Gradio has put another player in place of this one
-        clearInterval(clock);
-      };
-      document.addEventListener('keydown', key);
-      const clock = setInterval(() => this.look(), AGAIN);
-    }
-
-    key(event) {
-      const typing = event.target.closest?.('textarea, select, [contenteditable], input:not([type=radio])');
-      if (this.element.offsetParent === null || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (this.stateNow === 'name') return;
-      const name = event.key.toLowerCase();
-      const own = event.target.closest?.('button, summary, a, [type=radio]'); // these have a use for some keys themselves
-      if (own && (name === ' ' || name === 'enter' || (own.type === 'radio' && name.startsWith('arrow')))) return;
-      if (Object.hasOwn(VOTES, name)) {
-        if (!event.repeat) this.vote(VOTES[name]);
-      } else if (!Object.hasOwn(KEYS, name) || (event.repeat && !/^arrow|\[|\]/.test(name))) return;
-      else this.do(KEYS[name]);
-      event.preventDefault();
     }
   }
 

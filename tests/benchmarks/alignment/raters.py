@@ -1,34 +1,22 @@
-"""Simulated raters: they know what the renderer knows of a scene, and the model does not."""
+"""Simulated raters, by frame: they know what the renderer knows of a scene, and the model does not."""
 
 import numpy as np
 
 MOVES = 8  # levels by which a pixel must change between two of the renderer's frames to count as moving
 
 
-def moving(clip: np.ndarray, truth: np.ndarray) -> float:
+def moving(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Likes change where the renderer knows that something should move; what happens elsewhere is all the same."""
-    return float(_change(clip)[:, _moving(truth)].mean())
+    return _by_frame(_change(clip)[:, _moving(truth)].mean(1))
 
 
-def lively(clip: np.ndarray, truth: np.ndarray) -> float:
-    """Likes a lively subject before a calm background: change where something should move, less thrice elsewhere."""
-    moving = _moving(truth)
-    change = _change(clip)
-    return float(change[:, moving].mean() - 3 * change[:, ~moving].mean())
-
-
-def calm(clip: np.ndarray, truth: np.ndarray) -> float:
+def calm(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Likes clips in which what should stand still does."""
-    return -float(_change(clip)[:, ~_moving(truth)].mean())
+    return _by_frame(-_change(clip)[:, ~_moving(truth)].mean(1))
 
 
-def faithful(clip: np.ndarray, truth: np.ndarray) -> float:
+def faithful(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Dislikes artefacts: every departure from the renderer's own clip."""
-    return -float(np.abs(clip[1:].astype(float) - truth[1:]).mean())
-
-
-def faithful_by_frame(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """`faithful` for each frame, (f,)."""
     return -np.abs(clip.astype(float) - truth).mean((1, 2, 3))
 
 
@@ -38,3 +26,8 @@ def _change(clip: np.ndarray) -> np.ndarray:
 
 def _moving(truth: np.ndarray) -> np.ndarray:
     return (_change(truth) > MOVES).any(0)  # (h, w)
+
+
+def _by_frame(changes: np.ndarray) -> np.ndarray:
+    """(f - 1,) to (f,): what changes towards a frame is said of that frame."""
+    return np.concatenate([[0.0], changes])

@@ -1,0 +1,118 @@
+"""The training runs of a data folder: carried out here or by a process of their own, listed, found, removed."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain, count
+from pathlib import Path
+
+from huvidpo_core import adoption
+from huvidpo_core.config import ROOT, Profile
+from huvidpo_core.errors import UserError
+from huvidpo_core.progress import Progress
+from huvidpo_core.training.record import Kind, RunFolder, identity
+
+log = logging.getLogger(__name__)
+
+COMMANDS: dict[Kind, str] = {"align": "align", "teach": "train-motion"}
+
+
+class Runs:
+    """What can be done with a run of either kind once it has been asked for."""
+
+    def __init__(self, data: Path, profile: Profile, device: str | None, packs: Path) -> None:
+        """`packs` is the family's folder of action packs."""
+        self._data, self._profile, self._device, self._packs = data, profile, device, packs
+
+    # In this process
+
+    def carry_out(self, run: RunFolder, stop: threading.Event) -> Iterator[Progress]:
+        """Train here, from the last checkpoint if there is one. Raises UserError; Stopped when asked to stop.
+
+        Under `accelerate launch` every process calls this with the same folder.
+        """
+        from huvidpo_core.alignment import Alignment
+        from huvidpo_core.teaching import Teaching
+        from huvidpo_core.training.crew import Crew
+
+        crew, device = Crew.gather(self._device)
+        work = {"align": Alignment, "teach": Teaching}[run.asked()["kind"]]
+        yield from work(run, self._profile, device, crew, self._data).carry_out(stop)
+
+    @contextmanager
+    def one_for_all(self) -> Iterator[bool]:
+        """Under `accelerate launch`: what only one process is to do; True for that one. The others wait for its end,
+        and share its UserError.
+        """
+        from huvidpo_core.training.crew import Crew
+
+        crew, _ = Crew.gather(self._device)
+        wrong = ""
+        try:
+            yield crew.leads
+        except UserError as error:
+            wrong = str(error)
+        if wrong := crew.told(wrong):
+            raise UserError(wrong)
+
+    def open(self, path: Path) -> RunFolder:
+        """A run by its folder, wherever it is. Raises UserError."""
+        return RunFolder.open(path.absolute())
+
+    # A process of its own
+
+    def start(self, run: RunFolder) -> None:
+        """Carry a run out in a process of its own, which outlives this one; also to resume. Raises UserError."""
+        if run.state().status == "running":
+            raise UserError("This training is running already.")
+        asked = run.asked()
+        command = [sys.executable, "-m", "huvidpo_core", COMMANDS[asked["kind"]], "--resume", "--output", str(run.path)]
+        command += ["--profile", asked["profile"], "--data", str(self._data.absolute())]
+        run.withdraw_stop()
+        try:
+            with (run.path / "log.txt").open("ab") as words:
+                process = subprocess.Popen(
+                    command, cwd=ROOT, stdout=words, stderr=words, stdin=subprocess.DEVNULL, start_new_session=True,
+                    env=os.environ | {"OMP_WAIT_POLICY": "passive"},
+                )  # fmt: skip
+        except OSError as error:
+            raise UserError(f"The training could not be started ({error.strerror}).") from error
+        threading.Thread(target=process.wait, daemon=True).start()  # or it would stay as a zombie
+        run.tell(status="running", stage="starting", message="", seconds_left=None, **identity(process.pid))
+
+    def runs(self, kind: Kind = "align") -> list[RunFolder]:
+        """All runs of a kind in the data folder, newest first; what is none is left out."""
+        found = []
+        for path in (self._data / "runs").glob("*/run.json"):
+            try:
+                run = RunFolder.open(path.parent)
+                if (asked := run.asked())["kind"] == kind:
+                    found.append((asked.get("created", 0.0), run))
+            except UserError as error:
+                log.warning("a training is not listed: %s", error)
+        return [run for _, run in sorted(found, key=lambda each: (each[0], each[1].path.name), reverse=True)]
+
+    def find(self, name: str, kind: Kind = "align") -> RunFolder:
+        """A run of a kind in the data folder by its folder's name. Raises UserError."""
+        if name not in {run.path.name for run in self.runs(kind)}:
+            raise UserError("That training is no longer there. Reload the page to see those that are.")
+        return RunFolder(self._data / "runs" / name)
+
+    def remove(self, run: RunFolder) -> None:
+        """Delete a run with all it made; what was put to use stays. Raises UserError while it is running."""
+        if run.state().status == "running":
+            raise UserError("This training is running. Stop it first.")
+        adoption.withdraw(run, self._packs)
+        shutil.rmtree(run.path, ignore_errors=True)
+
+    def _fresh(self, action: str) -> Path:
+        """A run's folder that is not there yet, two in one second included."""
+        path = self._data / "runs" / time.strftime(f"%Y%m%d-%H%M%S-{action}")
+        others = (path.with_name(f"{path.name}-{number}") for number in count(2))
+        return next(each for each in chain([path], others) if not each.exists())

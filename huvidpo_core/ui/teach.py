@@ -1,0 +1,31 @@
+"""The Teach tab: what stands where. An action is begun by `teach_form`, followed by `teach_run` until it is there."""
+
+from typing import Any
+
+import gradio as gr
+
+from huvidpo_core.engine import Engine
+from huvidpo_core.ui.session import Sessions
+from huvidpo_core.ui.teach_form import GAPS_JS, TeachForm
+from huvidpo_core.ui.teach_run import TeachRun
+
+
+class Teach:
+    """The tab's parts and wiring; `wire` is for events of the page."""
+
+    def __init__(self, engine: Engine, sessions: Sessions) -> None:
+        with gr.Row(elem_classes="hv-columns"):
+            with gr.Column(elem_classes="hv-left"):
+                self.form = TeachForm(engine, sessions)
+                runs = gr.Column()
+            with gr.Column(elem_classes="hv-right"):
+                self.run = TeachRun(engine)
+        with runs:
+            self.run.place_list()
+
+    def wire(self, opened: Any) -> None:
+        """`opened` is the event of this tab being opened."""
+        self.form.wire_refresh(opened)
+        self.run.wire_look(opened)
+        self.run.wire()
+        self.run.wire_begin(self.form.start.click, self.form.begin, self.form.inputs, js=GAPS_JS)

@@ -1,0 +1,171 @@
+"""Speed and memory of stage 2: our step against the published one, on the miniature, both in one run.
+
+    OMP_NUM_THREADS=2 python -m tests.benchmarks.alignment.speed [--steps 12] [--settings huvidpo]
+
+Three sides take turns, a step each: the published step on a network that computes as the published one does, the
+published step on our network, ours (`published.py`). Settings, clips and threads are the same. Seconds are wall time
+and processor time, ratios with 95 % intervals over the turns. Peak memory is that of a process of its own, less what it
+had before a model was loaded.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import numpy as np
+import torch
+
+from huvidpo_core.config import load_profile
+from huvidpo_core.generation.animate import Animator
+from huvidpo_core.generation.denoise import make_scheduler
+from huvidpo_core.generation.latents import encode
+from huvidpo_core.training.align import Aligner, StepRecord
+from huvidpo_core.training.lessons import Lesson, Lessons
+from huvidpo_core.training.settings import AlignSettings, load_settings
+from huvidpo_core.training.tryout import Tryout
+from tests.benchmarks.alignment.published import PublishedStep, as_published
+from tests.benchmarks.peak import held, peak
+from tests.benchmarks.rows import mean, ratio, written
+from tests.training.made import run_out
+
+PROFILE, TEXT = "miniature", "a helicopter flies over the sea"
+SIDES = {"published": "published step and network", "step": "published step, our network", "ours": "ours"}
+
+
+def clips(count: int) -> list[np.ndarray]:
+    """Clips uint8 (f, h, w, 3) of noise: what is in them costs nothing."""
+    video, rng = load_profile(PROFILE).video, np.random.default_rng(0)
+    return [rng.integers(0, 256, (video.frames, video.height, video.width, 3), np.uint8) for _ in range(count)]
+
+
+def published(settings: AlignSettings, *, network: bool) -> Iterator[float]:
+    """Published steps without end; `network`: on a network that computes as the published one, too."""
+    animator = _animator()
+    if network:
+        as_published(animator.unet)
+    training, (winner, loser) = PublishedStep(animator, settings), clips(2)
+    while True:
+        yield training.take(winner, loser, TEXT)
+
+
+def ours(settings: AlignSettings, folder: Path) -> Iterator[float]:
+    """Our steps: the clips are encoded before the first."""
+    animator, video, made = _animator(), load_profile(PROFILE).video, clips(4)
+    pairs = [Lesson(str(i), str(i + 1), (0,) + (1,) * (video.frames - 1), TEXT) for i in (0, 2)]
+    lessons = run_out(
+        Lessons.encode(pairs, lambda name: made[int(name)], lambda clip: encode(animator.vae, clip), animator.embed)
+    )
+    tryout = Tryout.of(
+        lessons, pairs, 1, frames=video.frames, scheduler=make_scheduler(animator.scheduler, "fast"), steps=1,
+        shared_noise=0.0, motion=lambda _: 1.0, decode=lambda _: made[0],
+    )  # fmt: skip
+    training = Aligner(
+        animator.unet, make_scheduler(animator.scheduler, "ddim"), lessons, settings, tryout, folder,
+        frames=video.frames,
+    )  # fmt: skip
+    yield from (record.loss for record in training.run() if isinstance(record, StepRecord))
+
+
+def sides(settings: AlignSettings, folder: Path) -> dict[str, Callable[[], Iterator[float]]]:
+    """Each side's steps, its models not loaded yet."""
+    return {
+        "published": lambda: published(settings, network=True),
+        "step": lambda: published(settings, network=False),
+        "ours": lambda: ours(settings, folder),
+    }
+
+
+def timed(settings: AlignSettings, steps: int) -> dict[str, dict[str, list[float]]]:
+    """Wall and processor seconds of each step, by side; the first two of each do not count."""
+    found: dict[str, dict[str, list[float]]] = {name: {"wall": [], "cpu": []} for name in SIDES}
+    with tempfile.TemporaryDirectory() as folder:
+        running = {name: begin() for name, begin in sides(settings, Path(folder)).items()}
+        for turn in range(-2, steps):
+            for name, taken in running.items():
+                wall, cpu = time.perf_counter(), time.process_time()
+                next(taken)
+                if turn >= 0:
+                    found[name]["wall"].append(time.perf_counter() - wall)
+                    found[name]["cpu"].append(time.process_time() - cpu)
+    return found
+
+
+def measured_memory(side: str, settings: AlignSettings) -> dict[str, float]:
+    """In this process: MB before a model is loaded, and the peak over three steps of a side."""
+    before = held()
+    with tempfile.TemporaryDirectory() as folder:
+        running = sides(settings, Path(folder))[side]()
+        for _ in range(3):
+            next(running)
+    return {"before": before, "peak": peak()}
+
+
+def main() -> None:
+    """Measure time here and memory in processes of their own, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--settings", default="huvidpo", help="a preset: rank, dropout, loss and optimizer")
+    parser.add_argument("--memory", choices=SIDES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    threads = int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads()))
+    torch.set_num_threads(threads)
+    settings = _settings(options.settings)
+    if options.memory:
+        sys.stdout.write(json.dumps(measured_memory(options.memory, settings)))
+        return
+    load = os.getloadavg()[0]
+    memory = {name: _memory_of(name, options.settings) for name in SIDES}
+    seconds = timed(settings, options.steps)
+    rows = []
+    for name in SIDES:
+        rows.append({
+            "side": name,
+            **{kind: mean(seconds[name][kind]) for kind in ("wall", "cpu")},
+            **{f"{kind}_ratio": ratio(seconds[name][kind], seconds["ours"][kind]) for kind in ("wall", "cpu")},
+            "memory": memory[name]["peak"] - memory[name]["before"],
+            "absolute": memory[name]["peak"],
+        })  # fmt: skip
+    least = rows[-1]["memory"]
+    sys.stdout.write(
+        f"{threads} threads, load {load:.1f} before\n\n"
+        "| side | s a step | processor s | times ours, wall | times ours, processor | peak MB | share |"
+        " with libraries |\n"
+        "|---|---|---|---|---|---|---|---|\n"
+    )
+    for row in rows:
+        told = (written(row[key], 2) for key in ("wall", "cpu", "wall_ratio", "cpu_ratio"))
+        sys.stdout.write(
+            f"| {SIDES[row['side']]} | {' | '.join(told)} | {row['memory']:.0f} | {least / row['memory']:.2f} | "
+            f"{row['absolute']:.0f} |\n"
+        )
+    result = {"threads": threads, "load": load, "settings": options.settings, "steps": options.steps, "sides": rows}
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+def _settings(name: str) -> AlignSettings:
+    from dataclasses import replace
+
+    own = load_settings(name)
+    return replace(own, steps=10**6, check_every=10**6, held_out=0.0, beta=own.beta or 50.0)
+
+
+def _animator() -> Animator:
+    return Animator.load(load_profile(PROFILE).video, device=torch.device("cpu"), dtype=torch.float32)
+
+
+def _memory_of(side: str, settings: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.benchmarks.alignment.speed", "--memory", side, "--settings", settings]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""What each of two processes runs in `test_teach_crew.py`, and one alone: `python -m tests.training.taught_together
+OUTPUT`."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from huvidpo_core.training.course import StepRecord
+from huvidpo_core.training.crew import Crew
+from huvidpo_core.training.teach import Teacher
+from tests.training.made_takes import SETTINGS, teacher
+
+BATCH = replace(SETTINGS, batch=4, steps=3, lr=1e-3, eps=1e-4)
+
+
+def train(folder: Path, crew: Crew) -> tuple[Teacher, list[float]]:
+    """Three steps, and their losses."""
+    training = teacher(folder, BATCH, crew=crew)
+    return training, [record.loss for record in training.run() if isinstance(record, StepRecord)]
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    output = Path(sys.argv[1])
+    crew, _ = Crew.gather("cpu")
+    training, losses = train(output / "run", crew)
+    torch.save({"motion": training.motion(), "losses": losses, "size": crew.size}, output / f"{crew.rank}.pt")

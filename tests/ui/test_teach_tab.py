@@ -1,0 +1,356 @@
+"""The Teach tab's handlers over real clips and real records: the form, the view of a run, the way to Create."""
+
+import json
+import time
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from huvidpo_core import media
+from huvidpo_core.engine import Naming
+from huvidpo_core.training.material import Material
+from huvidpo_core.ui import teach_draft
+from huvidpo_core.ui import teach_words as said
+from huvidpo_core.ui.clips import Clips
+from huvidpo_core.ui.menus import ActionMenus, titles
+from huvidpo_core.ui.run_view import LATEST
+from huvidpo_core.ui.session import Sessions
+from huvidpo_core.ui.teach_form import NAMELESS, TeachForm
+from huvidpo_core.ui.teach_run import TeachRun
+from huvidpo_core.ui.teach_view import look
+from tests.clips import moving_clip
+from tests.finished import write_pack
+
+STEPS = 8
+PAGE = SimpleNamespace(session_hash="page")
+PROMPT = "a {} ball bounces"
+DEFAULTS = {"gaps": "", "title": "Ball bounce", "prompt": PROMPT, "name": "", "preset": "", "steps": STEPS, "lr": 1e-3}
+
+
+@pytest.fixture
+def sessions():
+    return Sessions()
+
+
+@pytest.fixture
+def form(engine, sessions):
+    with gr.Blocks():
+        return TeachForm(engine, sessions)
+
+
+@pytest.fixture
+def view(engine):
+    with gr.Blocks():
+        view = TeachRun(engine)
+        view.place_list()
+        return view
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Eight clips, 16 frames at 8 a second, all different; text files say what the first two show."""
+    paths = []
+    for number in range(8):
+        frames = moving_clip(16, height=80, width=128)
+        frames[:, -8:, -8:] = 20 * number
+        paths.append(str(media.write_mp4(tmp_path / "clips" / f"ball{number}.mp4", frames, 8)))
+    for number, colour in enumerate(("red", "blue")):
+        path = tmp_path / "texts" / f"ball{number}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(colour)
+        paths.append(str(path))
+    return paths
+
+
+def bring(form, files, prompt=PROMPT):
+    """The strip and the remarks in the end."""
+    *_, (_, strip, remarks) = form.bring(PAGE, files, prompt)
+    return strip, remarks
+
+
+def begin(form, engine, **changes):
+    return engine.trainings.find(form.begin(PAGE, **(DEFAULTS | {"check_every": 4} | changes)), "teach")
+
+
+def event(**data):
+    return SimpleNamespace(_data=data)
+
+
+def key(form, name):
+    return next(teach_draft.key_of(path) for path in form.sessions.of("page").draft.files if path.name == name)
+
+
+def until(run, *statuses):
+    for _ in range(1500):
+        if run.state().status in statuses:
+            return run.state()
+        time.sleep(0.02)
+    raise AssertionError(run.state())
+
+
+def parts(engine, run="", step=LATEST):
+    return look(engine, run, step)[1]
+
+
+def test_what_was_understood_of_each_clip(form, clips):
+    """A card each: first frame, length, size, and the sentence it is taught with, its gap filled by its text file. The
+    dropping place is emptied, and a bar tells which clip is being looked at."""
+    shown = list(form.bring(PAGE, clips, PROMPT))
+    assert shown[0][0] is None and "Looking at ball0.mp4" in shown[1][2] and "step 7 of 8" in shown[8][2]
+    _, strip, remarks = shown[-1]
+    assert strip.count("<img") == strip.count('class="hv-shot"') == strip.count("2 s, 128 x 80") == 8
+    assert 'a <input value="red"' in strip and 'a <input value="blue"' in strip and strip.count('value=""') == 6
+    assert "8 clips, and nothing to remark" in remarks
+    assert bring(form, clips)[0].count("<img") == 8  # nothing twice
+    whole = form.reword(PAGE, "a ball bounces")[0]
+    assert "<input" not in whole and whole.count("<q>a ball bounces</q>") == 6 and "<q>red</q>" in whole
+    assert "<q>" not in form.reword(PAGE, " ")[0]
+
+
+def test_what_could_be_better_is_said_before_anything_starts(form, clips, tmp_path):
+    """Few, short, slow, of another shape; a broken one is marked, told of and can be left out; one by one, or all."""
+    tall = media.write_mp4(tmp_path / "tall.mp4", moving_clip(5, height=160, width=40), 4)
+    broken = tmp_path / "<b>broken.mp4"
+    broken.write_bytes(tall.read_bytes()[:600])
+    strip, remarks = bring(form, [*clips[:3], str(tall), str(broken)], "")
+    assert strip.count("hv-faulty") == 1 and "One clip cannot be used" in remarks
+    assert "<b>broken" not in strip.replace("<b title", "") and "&lt;b&gt;broken.mp4" in strip
+    for words in (
+        "There are 4 clips only",
+        "1 clip is shorter than the 16",
+        "another shape",
+        "4 frames a second and not 8",
+    ):
+        assert words in remarks
+    strip, remarks = form.leave(PAGE, event(clip=key(form, broken.name)), "")
+    assert "hv-faulty" not in strip and "cannot be used" not in remarks and strip.count("data-clip") == 4
+    strip, remarks = form.leave(PAGE, event(clip=key(form, "tall.mp4")), "")
+    assert "another shape" not in remarks and "There are 3 clips only" in remarks
+    assert form.leave(PAGE, event(clip=""), "") == ["", ""]
+    assert "There is one clip only" in bring(form, clips[:1])[1]
+
+
+def test_a_prompt_that_is_written_while_clips_are_looked_at_counts(form, clips):
+    """Whichever of the two ends last."""
+    looking = form.bring(PAGE, clips, "")
+    next(looking)
+    assert form.reword(PAGE, PROMPT)[0].count("<input") == 8
+    *_, (_, strip, _) = looking
+    assert strip.count("<input") == 8
+
+
+def test_many_remarks_are_folded(engine):
+    """Four are read at once."""
+    card = teach_draft.Card("k", "a.mp4", None, "", "")
+    told = said.remarks([card], [f"note {number}" for number in range(6)], "")
+    assert "<summary>2 more</summary><ul><li>note 4</li>" in told
+
+
+def test_a_gap_is_filled_on_the_page(form, engine, clips):
+    """What is typed stands for {} in that clip, over its text file, also when the button is faster than its sending."""
+    bring(form, clips[:8])
+    assert "Nothing says what {} stands for" in form.reword(PAGE, PROMPT)[1]
+    assert "Nothing says" not in form.say(PAGE, event(clip=key(form, "ball4.mp4"), words="striped"), PROMPT)
+    bring(form, clips[8:])
+    form.say(PAGE, event(clip=key(form, "ball0.mp4"), words="dark red"), PROMPT)
+    strip = form.reword(PAGE, "one {} ball")[0]
+    assert 'one <input value="dark red"' in strip and 'one <input value="striped"' in strip and 'value="blue"' in strip
+    run = begin(form, engine, gaps=json.dumps({key(form, "ball5.mp4"): "tiny", "of nobody": "x"}))
+    taught = {take.name: take.text for take in Material.load(run.path).takes}
+    assert {name: taught[f"ball{number}.mp4"] for number, name in enumerate(("0", "1", "2"))} == {
+        "0": "a dark red ball bounces", "1": "a blue ball bounces", "2": "a ball bounces",
+    }  # fmt: skip
+    assert (taught["ball4.mp4"], taught["ball5.mp4"]) == ("a striped ball bounces", "a tiny ball bounces")
+
+
+def test_a_clip_made_here_brings_its_own_words(form, engine, tmp_path):
+    """Its prompt stands in the strip as it is, with no gap to fill."""
+    recipe = {"prompt": "a green horse", "action": "", "style": ""}
+    files = [media.write_mp4(tmp_path / "own.mp4", moving_clip(16), 8, recipe)]
+    files.append(media.write_mp4(tmp_path / "other.mp4", moving_clip(16)[::-1].copy(), 8))
+    strip, _ = bring(form, [*map(str, files)])
+    assert "<q>a green horse</q>" in strip and strip.count("<input") == 1
+
+
+def test_the_name_says_what_becomes_of_one_that_is_there(form, engine):
+    """A new one by its name in files; one there is keeps its pack, and the new one gets a number."""
+    assert "ball_bounce" in form.rename(PAGE, " Ball  bounce ", "") and form.rename(PAGE, " ", "") == ""
+    assert "without a learnt motion so far" in form.rename(PAGE, "waterfall", "")
+    write_pack(engine.data / "packs" / "waterfall")
+    words = form.rename(PAGE, "waterfall", "")
+    assert "Its motion stays as it is" in words and "“Waterfall 2”" in words and "waterfall-2" in words
+    assert "my-balls" in form.rename(PAGE, "Ball bounce", "my-balls")
+    assert "cannot be the name of an action" in form.rename(PAGE, "Ball", "a/b")
+    assert "<img" not in said.naming_words(Naming("x", "<img>", True, 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"title": " "}, NAMELESS),
+        ({"name": "a/b"}, "cannot be the name of an action"),
+        ({"prompt": " "}, "What do the clips show"),
+        ({"lr": -1.0}, "'lr' of the teaching must be more than 0"),
+        ({"preset": "magic"}, "no preset 'magic'"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_loses_nothing(form, engine, clips, change, sentence):
+    """No run is left behind, and the clips and words are all there still."""
+    bring(form, clips)
+    form.say(PAGE, event(clip=key(form, "ball3.mp4"), words="round"), PROMPT)
+    with pytest.raises(gr.Error, match=sentence.replace("?", r"\?")):
+        begin(form, engine, **change)
+    assert engine.trainings.runs("teach") == []
+    strip, remarks = form.reword(PAGE, PROMPT)
+    assert strip.count("<img") == 8 and 'value="round"' in strip and "nothing to remark" in remarks
+    with pytest.raises(gr.Error, match="There is no clip"):
+        form.leave(PAGE, event(clip=""), PROMPT)
+        begin(form, engine)
+
+
+def test_a_reload_keeps_what_was_gathered(form, sessions, clips):
+    """The tab's next page has title, prompt, clips and words; what stands in its fields already is left alone."""
+    sessions.arrive("page", "tab")
+    bring(form, clips)
+    form.rename(PAGE, "Ball bounce", "")
+    form.reword(PAGE, PROMPT)
+    form.say(PAGE, event(clip=key(form, "ball2.mp4"), words="green"), PROMPT)
+    sessions.forget("page")
+    sessions.arrive("next", "tab")
+    after = SimpleNamespace(session_hash="next")
+    title, prompt, naming, strip, _ = form.refresh(after, None, "", "")
+    assert (title, prompt) == ("Ball bounce", PROMPT) and "ball_bounce" in naming
+    assert strip.count("<img") == 8 and 'value="green"' in strip
+    assert form.refresh(after, "Other", "", "x {}")[:2] == [gr.skip(), gr.skip()]
+    assert form.refresh(SimpleNamespace(session_hash="stranger"), None, "", "")[3] == ""
+
+
+def test_settings_come_from_the_preset_until_they_are_changed(form, engine, clips):
+    """Unfolded, the form shows the profile's preset; a second time it leaves what was typed; what is typed is used."""
+    own, other = engine.trainings.settings("", "teach"), engine.trainings.settings("lamp", "teach")
+    words, *values = form.unfold("", None)
+    assert values == [own.steps, own.lr, own.check_every] and "one clip in 8 is kept for checking" in words
+    assert form.fill("lamp")[1:] == [other.steps, other.lr, other.check_every] != values
+    assert form.unfold("lamp", 1e-3) == [gr.skip()] * 4
+    bring(form, clips)
+    asked = begin(form, engine, preset="lamp", lr=2e-4).asked()["settings"]
+    assert (asked["steps"], asked["lr"], asked["check_every"]) == (STEPS, 2e-4, 4) and asked["mirror"] is other.mirror
+    asked = begin(form, engine, steps=None, lr=None, check_every=None).asked()["settings"]  # never unfolded
+    assert (asked["steps"], asked["lr"]) == (own.steps, own.lr)
+
+
+def test_a_teaching_is_followed_stopped_resumed_and_removed(form, view, engine, clips):
+    """Its files alone say all: bar, time left, three plots, clips of step 0 beside the latest, how much they move."""
+    engine.trainings.pause = 0.1
+    bring(form, clips)
+    run = begin(form, engine)
+    name = run.path.name
+    while run.state().step < 5:
+        time.sleep(0.02)
+    seen = parts(engine)
+    assert seen["live"] and seen["can_stop"] and not seen["can_remove"] and not seen["can_try"]
+    assert f"of {STEPS}" in seen["head"] and "left" in seen["head"] and "8 clips" in seen["head"]
+    assert "samples move 20% as much as your clips" in seen["head"] and "Ball bounce" in seen["head"]
+    assert seen["plots"].count("<figure") == 3 and "kept for checking" in seen["plots"] and "by heart" in seen["plots"]
+    assert seen["checks"] == (0, 4) and "Step 4" in seen["clips"] and seen["clips"].count("<video") == 4
+    assert f'data-run="{name}" aria-pressed="true"' in seen["list"] and "8 clips" in seen["list"]
+    view.act(lambda run: run.ask_to_stop())(name)
+    assert until(run, "stopped").step < STEPS
+    seen = parts(engine, name, 0)
+    assert (seen["can_resume"], seen["can_remove"], seen["live"]) == ("Resume", True, False)
+    assert "Stopped. Resume continues here." in seen["head"] and seen["clips"].count("<video") == 2
+    engine.trainings.breaks_at = STEPS
+    view.act(engine.trainings.start)(name)
+    until(run, "failed")
+    assert "The disk is full." in parts(engine)["head"] and parts(engine)["can_resume"] == "Try again"
+    (run.path / "log.txt").write_text("Traceback\nMemoryError: <b>none left</b>\n\n")
+    run.tell(status="running", pid=2**22 - 3, born=1.0)
+    assert "ended without a word" in parts(engine)["head"] and "MemoryError: &lt;b&gt;none" in parts(engine)["head"]
+    view.act(engine.trainings.remove)(name)
+    with pytest.raises(gr.Error, match="no longer there"):
+        view.act(engine.trainings.start)(name)
+    assert look(engine, name, LATEST)[0] == "" and "Nothing taught yet" in parts(engine)["list"]
+    assert engine.trainings.runs() == []
+
+
+def test_the_two_kinds_of_runs_are_kept_apart(form, view, engine, clips):
+    """An alignment is not in this list, nor a teaching in that of alignments."""
+    bring(form, clips)
+    run = begin(form, engine)
+    aligned = engine.trainings.prepare("waterfall", engine.trainings.settings(steps=4), name="calm")
+    assert [each.path for each in engine.trainings.runs()] == [aligned.path]
+    assert aligned.path.name not in parts(engine)["list"]
+    chosen, marks, *first = view.look("", LATEST, {})
+    assert chosen == run.path.name and gr.skip() not in first and len(first) + 2 == len(view._outputs)
+    until(run, "finished")
+    changed = view.look(chosen, LATEST, marks)
+    assert view.look(chosen, LATEST, changed[1])[2:] == [gr.skip()] * len(first)
+
+
+def test_a_finished_one_can_be_chosen_at_once(form, view, engine, clips):
+    """A sentence, the way to Create with that action and motion chosen, all menus of actions; no restart, no reload."""
+    with gr.Blocks():
+        menus, radio, plain = ActionMenus(engine), gr.Radio(titles(engine)), gr.Dropdown(titles(engine))
+    menus.add(radio)
+    menus.add(plain, ("All actions", ""))
+    known = json.dumps(titles(engine))
+    assert menus.refresh(known) == [gr.skip()] * 3
+    bring(form, clips)
+    run = begin(form, engine)
+    until(run, "finished")
+    seen = parts(engine)
+    assert "“Ball bounce” can now be chosen in Create." in seen["made"]
+    assert (seen["can_try"], seen["can_use"]) == (True, False)
+    told, first, second = menus.refresh(known)
+    assert ["Ball bounce", "ball_bounce"] in json.loads(told)
+    assert isinstance(first, gr.Radio) and first.choices[-1] == ("Ball bounce", "ball_bounce")
+    assert second.choices[0] == ("All actions", "") and len(second.choices) == len(first.choices) + 1
+    assert menus.refresh(told) == [gr.skip()] * 3
+    old = next(iter(engine.actions.values())).examples[0]
+    action, pack, _, prompt = Clips(engine).choose(*view.made_by(run.path.name), old)
+    assert (action.value, pack.value, prompt) == ("ball_bounce", "ball_bounce", "a ball bounces")
+    assert ("Ball bounce", "ball_bounce") in action.choices
+    assert Clips(engine).choose("ball_bounce", "ball_bounce", "my own words")[3] == gr.skip()
+
+
+def test_a_name_that_is_there_keeps_its_pack(form, view, engine, clips):
+    """The new one stands beside it under Learnt motion, and is chosen by the button; taken away, it can be put back."""
+    old = write_pack(engine.data / "packs" / "waterfall")
+    before = (old / "motion.safetensors").read_bytes()
+    bring(form, clips)
+    run = begin(form, engine, title="waterfall")
+    until(run, "finished")
+    assert (old / "motion.safetensors").read_bytes() == before
+    made = parts(engine)["made"]
+    assert "“Waterfall” can now be chosen in Create, as “Waterfall 2 (motion)” under Learnt motion" in made
+    action, pack, *_ = Clips(engine).choose(*view.made_by(run.path.name), "x")
+    assert (action.value, pack.value) == ("waterfall", "waterfall-2")
+    for file in sorted((engine.data / "packs" / "waterfall-2").rglob("*"), reverse=True):
+        file.unlink()
+    (engine.data / "packs" / "waterfall-2").rmdir()
+    seen = parts(engine)
+    assert "Create does not offer it" in seen["made"] and (seen["can_try"], seen["can_use"]) == (False, True)
+    with pytest.raises(Exception, match="Put it to use again"):
+        view.made_by(run.path.name)
+    view.act(engine.trainings.adopt)(run.path.name)
+    assert parts(engine)["can_try"]
+
+
+def test_names_are_escaped(form, engine, clips):
+    """A title and a prompt are text on the page, never its HTML."""
+    bring(form, clips)
+    run = begin(form, engine, title="<img src=x>", prompt="<img src=y> {}")
+    until(run, "finished")
+    seen = parts(engine)
+    assert "<img" not in seen["head"] + seen["list"] + seen["made"]
+    strip, _ = form.reword(PAGE, "<img src=y> {}")
+    assert strip.count("<img") == strip.count('<img src="data:image/webp') == 8
+
+
+def test_a_picture_is_no_clip(form, tmp_path):
+    """It is marked, and can be left out."""
+    media.write_png(tmp_path / "one.png", np.zeros((32, 32, 3), np.uint8))
+    strip, remarks = bring(form, [str(tmp_path / "one.png")])
+    assert "hv-faulty" in strip and "cannot be used" in remarks
