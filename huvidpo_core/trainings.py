@@ -142,6 +142,15 @@ class Trainings(Runs):
         load = load_settings if kind == "align" else load_motion_settings
         return replace(load(source or own), **chosen).check()
 
+    def needs(self, settings: "AlignSettings") -> str:
+        """How much memory a training with these settings will take, as a sentence; a second or two."""
+        import torch
+
+        from huvidpo_core.training.memory import estimate
+
+        device = self._device or torch.accelerator.current_accelerator() or "cpu"
+        return estimate(self._profile.video, torch.device(device), settings)
+
     def begin(
         self, action: str, preset: str = "", *, raters: Sequence[str] = (), name: str = "", **changes: Any
     ) -> RunFolder:

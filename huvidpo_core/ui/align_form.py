@@ -95,7 +95,8 @@ class AlignForm:
         """What a preset says: in words, loss, steps, beta, learning rate."""
         with told():
             settings = self.engine.trainings.settings(preset)
-        return [settings_words(settings), settings.loss, settings.steps, settings.beta, settings.lr]
+        said = settings_words(settings, self.engine.trainings.needs(settings))
+        return [said, settings.loss, settings.steps, settings.beta, settings.lr]
 
     def unfold(self, preset: str, lr: float | None) -> list[Any]:
         """The same when the settings are first seen; later they stay as they were left."""

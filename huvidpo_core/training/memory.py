@@ -1,0 +1,181 @@
+"""How much memory a training of stage 2 needs, told before it begins.
+
+A step is carried out on PyTorch's `meta` device, where tensors have sizes and no contents: what lives at the same time
+is counted, on the real architecture and without its weights, in seconds.
+"""
+
+import json
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from huvidpo_core.config import VideoConfig, resolve
+from huvidpo_core.models import VideoUNet
+from huvidpo_core.training import lora
+from huvidpo_core.training.frugal import Frugal, checkpointing
+from huvidpo_core.training.settings import AlignSettings
+
+SD14 = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
+"""Stable Diffusion 1.4's UNet, as far as it departs from diffusers' defaults."""
+BESIDE = 207_000_000  # parameters of its VAE and its text encoder, which are there, too
+FACTOR = 8  # pixels to a latent, both ways
+LIBRARIES = 0.6e9  # bytes: PyTorch with its kernels, measured on a CPU and usual for a CUDA context
+WASTE = 1.1  # what an allocator holds beyond what lives, for blocks do not fit each other
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes at the peak of a step: the frozen models; the LoRA, its gradient and AdamW's two moments; what a step
+    computes and keeps for its backward pass."""
+
+    weights: float
+    adapter: float
+    step: float
+
+    @property
+    def total(self) -> float:
+        """Everything, with the libraries and what an allocator wastes."""
+        return LIBRARIES + WASTE * (self.weights + self.adapter + self.step)
+
+
+def estimate(video: VideoConfig, device: torch.device, settings: AlignSettings) -> str:
+    """What training a profile's video model on a device will need of what that has, as a sentence for people.
+
+    Memory says no more than that: whether it is enough also depends on what else runs there.
+    """
+    folder = Path(resolve(video.base)) / "unet"
+    need = needs(
+        settings, height=video.height, width=video.width, frames=video.frames, device=device.type,
+        folder=folder if folder.is_dir() else None,
+    ).total  # fmt: skip
+    where = "this machine" if device.type == "cpu" else "this GPU"
+    there = psutil.virtual_memory().total if device.type == "cpu" else torch.cuda.mem_get_info(device)[1]
+    words = f"A step needs about {need / 1e9:.1f} GB of {where}'s {there / 1e9:.0f} GB of memory."
+    if need <= there:
+        return words
+    smaller = [] if settings.checkpointing else ["checkpointing = true"]
+    smaller += ["a smaller batch"] if settings.batch > 1 else []
+    smaller += ['precision = "bfloat16"'] if settings.precision == "float32" else []
+    return f"{words} That is more than there is. Try {' or '.join(smaller or ['a larger GPU'])}."
+
+
+def needs(
+    settings: AlignSettings, *, height: int, width: int, frames: int, device: str, folder: Path | None = None
+) -> Needs:
+    """Count a step of clips of `frames` frames of height x width pixels on a kind of device ("cpu", "cuda").
+
+    Args:
+        folder: of the UNet, whose `config.json` says what it is; Stable Diffusion 1.4's without one.
+    """
+    config = json.loads((folder / "config.json").read_text()) if folder else SD14
+    low = settings.precision == "bfloat16" or (settings.precision == "auto" and device != "cpu")
+    held = torch.float32 if device == "cpu" or settings.precision == "float32" else torch.bfloat16
+    with torch.device("meta"):
+        unet = VideoUNet.from_config(config)
+    weights = held.itemsize * (BESIDE * (folder is None) + sum(each.numel() for each in unet.parameters()))
+    parameters = lora.attach(unet, settings.lora, settings.seed)
+    for (
+        parameter
+    ) in unet.parameters():  # autocast knows no `meta` device: what it would compute in low precision, is so
+        parameter.data = parameter.data.to(torch.bfloat16 if low else torch.float32)
+    adapter = 4 * torch.float32.itemsize * sum(parameter.numel() for parameter in parameters.values())
+    if settings.checkpointing:
+        checkpointing(unet)
+        _keep_attention(unet)
+    clips = settings.batch * (1 if settings.single else 2)
+    return Needs(weights, adapter, measure_step(unet.train(), clips, frames, height // FACTOR, width // FACTOR))
+
+
+def measure_step(unet: VideoUNet, clips: int, frames: int, height: int, width: int) -> int:
+    """Bytes that a forward and a backward pass of latents (clips, c, frames, height, width) need at their peak, beside
+    the weights, on the device and in the precision of `unet`."""
+    how = {"device": unet.device, "dtype": unet.dtype}
+    counter = _Counter(unet.parameters())
+    with counter, _Attention() if unet.device.type == "meta" else nullcontext():
+        sample = torch.zeros(clips, unet.config.in_channels, frames, height, width, **how)
+        text = torch.zeros(clips, 77, unet.config.cross_attention_dim, **how)
+        timestep = torch.zeros(clips, dtype=torch.long, device=unet.device)
+        with Frugal():
+            out = unet(sample, timestep, text).sample.float()
+        out.square().mean().backward()
+    return counter.peak
+
+
+class _Counter(TorchDispatchMode):
+    """Counts the bytes of the storages that live, but for those of `known` tensors."""
+
+    def __init__(self, known: Any) -> None:
+        super().__init__()
+        self._seen = {tensor.untyped_storage()._cdata for tensor in known}
+        self._live = self.peak = 0
+
+    def __torch_dispatch__(
+        self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Called by PyTorch in place of each operation."""
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                self._count(tensor.untyped_storage())
+        return out
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        if (key := storage._cdata) not in self._seen:
+            self._seen.add(key)
+            self._live += storage.nbytes()
+            self.peak = max(self.peak, self._live)
+            weakref.finalize(storage, self._drop, key, storage.nbytes())
+
+    def _drop(self, key: int, size: int) -> None:
+        self._seen.discard(key)
+        self._live -= size
+
+
+class _Attention(TorchFunctionMode):
+    """Attention as a fused kernel keeps it: queries, keys, values, the result and a number for each query."""
+
+    def __torch_function__(
+        self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Called by PyTorch in place of each of its functions."""
+        if func is F.scaled_dot_product_attention:
+            return _Fused.apply(*(*args, *(kwargs or {}).values())[:3])
+        return func(*args, **(kwargs or {}))
+
+
+def _keep_attention(unet: VideoUNet) -> None:
+    """See that what is computed anew in the backward pass, in which no mode from outside counts, is computed alike."""
+
+    def alike(block: Callable) -> Callable:
+        def run(*args: Any) -> Any:
+            with _Attention():
+                return block(*args)
+
+        return run
+
+    for module in unet.modules():
+        if again := getattr(module, "_gradient_checkpointing_func", None):
+            module._gradient_checkpointing_func = lambda block, *args, again=again: again(alike(block), *args)
+
+
+class _Fused(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        out = query.new_empty(*query.shape[:-1], value.shape[-1])
+        ctx.save_for_backward(query, key, value, out, query.new_empty(query.shape[:-1], dtype=torch.float32))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        return tuple(torch.empty_like(tensor) for tensor in ctx.saved_tensors[:3])
