@@ -83,11 +83,11 @@ def align(options: argparse.Namespace) -> None:
         if not options.action:
             raise UserError("--action is missing: say whose votes to learn from, or give --resume.")
         settings = trainings.settings(options.settings, loss=options.loss, steps=options.steps)
-        sys.stderr.write(f"{trainings.needs(settings)}\n")
         trainings.prepare(
             options.action, settings, output=options.output, dataset=options.dataset,
             raters=options.rater, name=options.name, pack=options.pack,
         )  # fmt: skip
+        sys.stderr.write(f"{trainings.needs(settings)}\n")
 
     _carry_out(options, "align", begin, ("settings", "dataset", "rater", "loss", "pack", "name"))
 

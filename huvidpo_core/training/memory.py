@@ -85,9 +85,7 @@ def needs(
         unet = VideoUNet.from_config(config)
     weights = held.itemsize * (BESIDE * (folder is None) + sum(each.numel() for each in unet.parameters()))
     parameters = lora.attach(unet, settings.lora, settings.seed)
-    for (
-        parameter
-    ) in unet.parameters():  # autocast knows no `meta` device: what it would compute in low precision, is so
+    for parameter in unet.parameters():  # autocast knows no `meta` device; so everything is low where it would be
         parameter.data = parameter.data.to(torch.bfloat16 if low else torch.float32)
     adapter = 4 * torch.float32.itemsize * sum(parameter.numel() for parameter in parameters.values())
     if settings.checkpointing:

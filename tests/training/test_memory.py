@@ -46,8 +46,8 @@ def test_what_is_counted_goes_with_the_settings():
 
 
 def test_the_published_network_fits_the_papers_gpu():
-    """Stable Diffusion 1.4, inflated, 16 frames of 320 x 512 on 24 GB, in bfloat16; its weights are counted whole: those
-    in two dimensions (diffusers' own), of the motion, and beside it."""
+    """Stable Diffusion 1.4, inflated, 16 frames of 320 x 512 on 24 GB, in bfloat16; its weights are counted whole:
+    those in two dimensions (diffusers' own), of the motion, and beside it."""
     with torch.device("meta"):
         flat = sum(each.numel() for each in UNet2DConditionModel(**SD14).parameters())
     assert flat == 859_520_964
