@@ -25,8 +25,9 @@ window.HuViDPO.strip(element, (clip) => trigger('leave', {clip}), (clip, words) 
 """
 # A press of the button may come before what was typed last has been sent.
 GAPS_JS = """(gaps, ...values) => [JSON.stringify(Object.fromEntries(
-    [...document.querySelectorAll('#teach-strip [data-clip] input')].map(
-        (field) => [field.closest('[data-clip]').dataset.clip, field.value]))), ...values]"""
+    [...document.querySelectorAll('#teach-strip [data-clip] input')]
+        .filter((field) => field.value !== field.getAttribute('value'))
+        .map((field) => [field.closest('[data-clip]').dataset.clip, field.value]))), ...values]"""
 
 
 class TeachForm:

@@ -85,7 +85,7 @@ def test_an_action_is_taught_and_chosen(open_page, clips):
     expect(other.locator("#pack input")).to_have_value("Block slide (motion)")
 
 
-def test_a_mistake_is_told_and_a_name_that_is_there_explained(open_page, engine, clips):
+def test_a_mistake_is_told_and_a_name_that_is_there_explained(open_page, engine, clips, tmp_path):
     """Every gap can be reached by keys; a clip is left out by a press, its words go with it, and the focus stays in the
     strip; what is taught is what is seen."""
     write_pack(engine.data / "packs" / "waterfall")
@@ -98,6 +98,14 @@ def test_a_mistake_is_told_and_a_name_that_is_there_explained(open_page, engine,
     page.locator("#teach-title input, #teach-title textarea").fill("Waterfall")
     expect(page.locator("#teach-naming")).to_contain_text("the new one will be called “Waterfall 2”")
     page.locator("#teach-prompt textarea").fill("a {} block")
+    expect(page.get_by_label("What varies in block2.gif")).to_have_value("")
+    page.locator("#teach-start").click()  # a gap that was never filled is not emptied by that
+    expect(page.locator("#teach-head")).to_contain_text("Running")
+    (tmp_path / "block2.txt").write_text("grey")
+    page.locator("#teach-files input[type=file]").set_input_files(str(tmp_path / "block2.txt"))
+    expect(page.get_by_label("What varies in block2.gif")).to_have_value("grey")
+    page.locator("#teach-stop").click()
+    expect(page.locator("#teach-head")).to_contain_text("Stopped. Resume continues here.")
     page.get_by_label("What varies in block0.mp4").fill("red, and of an altogether remarkable size for its age")
     strip = page.locator("#teach-strip .hv-strip")
     assert strip.evaluate("(strip) => strip.scrollWidth <= strip.clientWidth")
@@ -113,7 +121,7 @@ def test_a_mistake_is_told_and_a_name_that_is_there_explained(open_page, engine,
     page.locator("#teach-start").click()
     expect(page.locator("#teach-head h2")).to_be_in_viewport()
     expect(page.locator("#teach-head")).to_contain_text("Running")
-    (run,) = engine.trainings.runs("teach")
-    assert [take.text for take in Material.load(run.path).takes] == ["a blue block", "a block"]
+    texts = [[take.text for take in Material.load(run.path).takes] for run in engine.trainings.runs("teach")]
+    assert texts == [["a blue block", "a grey block"], ["a block"] * 3]
     page.locator("#teach-stop").click()
     expect(page.locator("#teach-head")).to_contain_text("Stopped. Resume continues here.")
