@@ -20,6 +20,14 @@ from huvidpo_core.training.record import Kind, RunFolder, identity
 
 log = logging.getLogger(__name__)
 
+ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "passive",  # spinning threads are ten times slower on busy cores
+    # glibc before 2.38 cannot give the place of one tensor to the next of its size, for a sliver beside it stays in one
+    # of these caches. Without them a training on a CPU holds a third less memory, and is as fast.
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0",
+}
+"""Of a training's process, but for what this process has set otherwise."""
+
 COMMANDS: dict[Kind, str] = {"align": "align", "teach": "train-motion"}
 
 
@@ -79,7 +87,7 @@ class Runs:
             with (run.path / "log.txt").open("ab") as words:
                 process = subprocess.Popen(
                     command, cwd=ROOT, stdout=words, stderr=words, stdin=subprocess.DEVNULL, start_new_session=True,
-                    env=os.environ | {"OMP_WAIT_POLICY": "passive"},
+                    env=ENVIRONMENT | os.environ,
                 )  # fmt: skip
         except OSError as error:
             raise UserError(f"The training could not be started ({error.strerror}).") from error

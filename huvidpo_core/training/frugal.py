@@ -23,11 +23,11 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
 from torch.utils.checkpoint import checkpoint
 
 from huvidpo_core.models import VideoUNet
 
-CHEAP = {F.group_norm, F.layer_norm, F.silu, F.gelu}
 WIDER = 4  # a linear layer is cheap, too, if what it makes is so many times what it is given
 
 
@@ -38,7 +38,8 @@ class Kernels(TorchFunctionMode):
         self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Called by PyTorch in place of each of its functions."""
-        return _OWN.get(func, func)(*args, **(kwargs or {}))
+        func, args, kwargs = _own(func, args, kwargs or {})
+        return func(*args, **kwargs)
 
 
 class Frugal(Kernels):
@@ -61,10 +62,10 @@ class Frugal(Kernels):
         self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Called by PyTorch in place of each of its functions."""
-        func = _OWN.get(func, func)
-        out = func(*args, **(kwargs or {}))
+        func, args, kwargs = _own(func, args, kwargs or {})
+        out = func(*args, **kwargs)
         if (func in CHEAP or (func is _linear and _widens(*args))) and out.requires_grad:
-            self._remember(out, _Recipe(func, [self._packed(value) for value in args], kwargs or {}, _autocast(out)))
+            self._remember(out, _Recipe(func, self._packed(args), kwargs, _autocast(out)))
         return out
 
     def _remember(self, out: Tensor, recipe: "_Recipe") -> None:
@@ -72,8 +73,9 @@ class Frugal(Kernels):
         key = storage._cdata
         self._recipes[key] = weakref.ref(storage, lambda _: self._recipes.pop(key, None)), recipe
 
-    def _packed(self, value: Any) -> Any:
-        return self._pack(value.detach()) if isinstance(value, Tensor) else value
+    def _packed(self, args: Sequence[Any]) -> list[Any]:
+        """What is kept in place of arguments, which may be tensors or lists of them."""
+        return tree_map_only(Tensor, lambda tensor: self._pack(tensor.detach()), list(args))
 
     def _pack(self, tensor: Tensor) -> "Tensor | _View":
         """What is kept in place of a tensor."""
@@ -81,6 +83,7 @@ class Frugal(Kernels):
         alive, recipe = self._recipes.get(storage._cdata, (None, None))
         if alive is None or alive() is not storage:
             return tensor
+        recipe.uses += 1
         return _View(recipe, tensor.shape, tensor.stride(), tensor.storage_offset())
 
 
@@ -109,17 +112,18 @@ def channels_last(unet: nn.Module) -> None:
 @dataclass(eq=False)
 class _Recipe:
     func: Callable
-    args: list[Any]  # tensors, packed
+    args: list[Any]  # packed
     kwargs: dict[str, Any]  # no tensors
     autocast: Callable[[], AbstractContextManager]  # as it was
-    made: Callable[[], Tensor | None] = lambda: None  # what was made last, if somebody still has it
+    uses: int = 0  # how often it will still be asked for
+    made: Tensor | None = None  # held until all who need it have had it
 
     def make(self) -> Tensor:
-        if (made := self.made()) is None:
-            args = [_unpack(value) for value in self.args]
+        made, self.uses = self.made, self.uses - 1
+        if made is None:
             with torch.no_grad(), self.autocast():
-                made = self.func(*args, **self.kwargs)
-            self.made = weakref.ref(made)
+                made = self.func(*tree_map_only(_View, _unpack, self.args), **self.kwargs)
+        self.made = made if self.uses > 0 else None
         return made
 
 
@@ -145,7 +149,27 @@ def _autocast(out: Tensor) -> Callable[[], AbstractContextManager]:
     return partial(torch.autocast, device, torch.get_autocast_dtype(device))
 
 
-# Convolutions and linear layers
+# What is computed in another way
+
+_Call = tuple[Callable, Sequence[Any], dict[str, Any]]
+
+
+def _own(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> _Call:
+    """A function of PyTorch's and what it is given, as they are computed here."""
+    if func is F.dropout:
+        return _drop(*args, **kwargs)
+    return {F.conv2d: _conv2d, F.linear: _linear}.get(func, func), args, kwargs
+
+
+def _drop(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> _Call:
+    """As `F.dropout`, but that it keeps a bit for each number in place of two numbers."""
+    if not training or inplace or not 0 < p < 1:
+        return F.dropout, (x, p, training, inplace), {}
+    return _masked, (x, torch.empty_like(x).bernoulli_(1 - p).bool(), 1 / (1 - p)), {}
+
+
+def _masked(x: Tensor, mask: Tensor, scale: float) -> Tensor:
+    return x * mask * scale
 
 
 def _conv2d(
@@ -216,4 +240,4 @@ def _widens(x: Tensor, weight: Tensor, *_: Any) -> bool:
     return weight.shape[0] >= WIDER * weight.shape[1] and not weight.requires_grad
 
 
-_OWN = {F.conv2d: _conv2d, F.linear: _linear}
+CHEAP = {F.group_norm, F.layer_norm, F.silu, F.gelu, torch.cat, _masked}
