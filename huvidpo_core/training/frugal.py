@@ -1,44 +1,47 @@
 """How a network is computed while a part of its weights is trained: what comes out is the same, sooner and in less
 memory.
 
-Three things PyTorch does not do by itself:
-
-- A convolution whose weight is frozen needs nothing of its input for the backward pass, yet keeps it.
-- Norms, activations and the widening half of a feed-forward are kept for the backward pass, though it takes a fraction
-  of the time to compute them again from what is kept anyway.
-- MKL, which computes linear layers on a CPU, uses half of AVX-512 where the CPU is not Intel's; oneDNN, which computes
-  convolutions, uses all of it.
+Norms, activations, copies, and the widening half of a feed-forward are kept by PyTorch for the backward pass, though it
+takes a fraction of the time to make them again from what is kept anyway. Here they are not kept. How convolutions,
+linear layers and dropout are computed is in `frozen.py`.
 """
 
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.checkpoint import checkpoint
 
 from huvidpo_core.models import VideoUNet
+from huvidpo_core.training import frozen
 
+COPIES = {torch.cat, Tensor.flatten, Tensor.reshape, Tensor.to}  # some of them views, if nothing need be copied
+CHEAP = {F.group_norm, F.layer_norm, F.silu, F.gelu, frozen.thin, *COPIES}
 WIDER = 4  # a linear layer is cheap, too, if what it makes is so many times what it is given
 
 
 class Kernels(TorchFunctionMode):
-    """Inside, convolutions keep nothing that is not needed, and linear layers are computed by the faster library."""
+    """Inside, layers are computed as `frozen.py` has them."""
 
     def __torch_function__(
         self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Called by PyTorch in place of each of its functions."""
-        func, args, kwargs = _own(func, args, kwargs or {})
+        if func is F.dropout:
+            func, args = frozen.thinning(*args, **(kwargs or {}))
+            return self._call(func, args, {})
+        return self._call({F.conv2d: frozen.conv2d, F.linear: frozen.linear}.get(func, func), args, kwargs or {})
+
+    def _call(self, func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         return func(*args, **kwargs)
 
 
@@ -58,24 +61,22 @@ class Frugal(Kernels):
         super().__exit__(*error)
         self._hooks.__exit__(*error)
 
-    def __torch_function__(
-        self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Called by PyTorch in place of each of its functions."""
-        func, args, kwargs = _own(func, args, kwargs or {})
-        out = func(*args, **kwargs)
-        if (func in CHEAP or (func is _linear and _widens(*args))) and out.requires_grad:
-            self._remember(out, _Recipe(func, self._packed(args), kwargs, _autocast(out)))
+    def _call(self, func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        if wanted := _autocast_to(func, args):  # or autocast would, and what it makes would be kept
+            args = self._call(Tensor.to, (args[0], wanted), {}), *args[1:]
+        out = super()._call(func, args, kwargs)
+        if (func in CHEAP or (func is frozen.linear and _widens(*args))) and out.requires_grad:
+            self._remember(out, func, args, kwargs)
         return out
 
-    def _remember(self, out: Tensor, recipe: "_Recipe") -> None:
+    def _remember(self, out: Tensor, func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         storage = out.untyped_storage()
         key = storage._cdata
+        if func in COPIES and isinstance(args[0], Tensor) and args[0].untyped_storage()._cdata == key:
+            return  # a view
+        given = tree_map_only(Tensor, lambda tensor: self._pack(tensor.detach()), list(args))
+        recipe = _Recipe(func, given, kwargs, _autocast(out))
         self._recipes[key] = weakref.ref(storage, lambda _: self._recipes.pop(key, None)), recipe
-
-    def _packed(self, args: Sequence[Any]) -> list[Any]:
-        """What is kept in place of arguments, which may be tensors or lists of them."""
-        return tree_map_only(Tensor, lambda tensor: self._pack(tensor.detach()), list(args))
 
     def _pack(self, tensor: Tensor) -> "Tensor | _View":
         """What is kept in place of a tensor."""
@@ -143,101 +144,24 @@ def _unpack(kept: Any) -> Any:
 
 def _autocast(out: Tensor) -> Callable[[], AbstractContextManager]:
     """What makes the present autocast again."""
-    device = out.device.type
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
-        return nullcontext
-    return partial(torch.autocast, device, torch.get_autocast_dtype(device))
+    return partial(torch.autocast, out.device.type, low) if (low := _low(out)) else nullcontext
 
 
-# What is computed in another way
-
-_Call = tuple[Callable, Sequence[Any], dict[str, Any]]
-
-
-def _own(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> _Call:
-    """A function of PyTorch's and what it is given, as they are computed here."""
-    if func is F.dropout:
-        return _drop(*args, **kwargs)
-    return {F.conv2d: _conv2d, F.linear: _linear}.get(func, func), args, kwargs
+def _autocast_to(func: Callable, args: Sequence[Any]) -> torch.dtype | None:
+    """The precision that autocast brings a function's first argument to, if it is another."""
+    if func not in (frozen.linear, F.group_norm, F.layer_norm) or (low := _low(args[0])) is None:
+        return None
+    whole = torch.float32 if args[0].device.type == "cuda" else args[0].dtype  # on a CPU norms are left alone
+    wanted = low if func is frozen.linear else whole
+    return wanted if wanted != args[0].dtype else None
 
 
-def _drop(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> _Call:
-    """As `F.dropout`, but that it keeps a bit for each number in place of two numbers."""
-    if not training or inplace or not 0 < p < 1:
-        return F.dropout, (x, p, training, inplace), {}
-    return _masked, (x, torch.empty_like(x).bernoulli_(1 - p).bool(), 1 / (1 - p)), {}
-
-
-def _masked(x: Tensor, mask: Tensor, scale: float) -> Tensor:
-    return x * mask * scale
-
-
-def _conv2d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | tuple[int, int] = 1,
-    padding: int | tuple[int, int] | str = 0,
-    dilation: int | tuple[int, int] = 1,
-    groups: int = 1,
-) -> Tensor:
-    how = (stride, padding, dilation, groups)
-    if x.requires_grad and not _trained(weight, bias) and not isinstance(padding, str):
-        return _FrozenConv2d.apply(x, weight, bias, *how)
-    return F.conv2d(x, weight, bias, *how)
-
-
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    whole = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    if x.device.type == "cpu" and whole and _onednn() and not _trained(weight, bias):
-        return _FrozenLinear.apply(x, weight, bias)
-    return F.linear(x, weight, bias)
-
-
-class _FrozenConv2d(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *how: Any) -> Tensor:
-        ctx.save_for_backward(weight)
-        ctx.shape, ctx.dtype, ctx.how = x.shape, x.dtype, how
-        return F.conv2d(x, weight, bias, *how)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (weight,) = ctx.saved_tensors
-        given = conv2d_input(ctx.shape, weight.to(gradient.dtype), gradient, *ctx.how)
-        return given.to(ctx.dtype), *(None,) * 6
-
-
-class _FrozenLinear(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(weight)
-        return _by_onednn(x, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (weight,) = ctx.saved_tensors
-        return _by_onednn(gradient, weight.t().contiguous(), None), None, None
-
-
-def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, bias, "none", [], "")
-
-
-@cache
-def _onednn() -> bool:
-    """Whether oneDNN's linear layer is there, and may be the faster one."""
-    if not torch.backends.mkldnn.is_available() or torch.backends.cpu.get_cpu_capability() != "AVX512":
-        return False
-    return hasattr(torch.ops.mkldnn, "_linear_pointwise")
-
-
-def _trained(weight: Tensor, bias: Tensor | None) -> bool:
-    return torch.is_grad_enabled() and (weight.requires_grad or (bias is not None and bias.requires_grad))
+def _low(tensor: Tensor) -> torch.dtype | None:
+    """Autocast's precision, where it is on."""
+    device = tensor.device.type
+    on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if on else None
 
 
 def _widens(x: Tensor, weight: Tensor, *_: Any) -> bool:
-    return weight.shape[0] >= WIDER * weight.shape[1] and not weight.requires_grad
-
-
-CHEAP = {F.group_norm, F.layer_norm, F.silu, F.gelu, torch.cat, _masked}
+    return weight.shape[0] >= WIDER * weight.shape[1] and not frozen.trained(weight)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from huvidpo_core.config import VideoConfig, resolve
 from huvidpo_core.models import VideoUNet
@@ -31,7 +31,9 @@ SD14 = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
 BESIDE = 207_000_000  # parameters of its VAE and its text encoder, which are there, too
 FACTOR = 8  # pixels to a latent, both ways
 LIBRARIES = 0.6e9  # bytes: PyTorch with its kernels, measured on a CPU and usual for a CUDA context
-WASTE = 1.1  # what an allocator holds beyond what lives, for blocks do not fit each other
+WASTE = {"cpu": 2.0, "cuda": 1.1}
+"""What an allocator holds for what lives, since blocks do not fit each other: on a CPU 1.6 to 2.4, measured with glibc
+2.36 as the app sets it (`runs.ENVIRONMENT`), without that up to 3; on a GPU a usual value."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,12 @@ class Needs:
     weights: float
     adapter: float
     step: float
+    waste: float = WASTE["cuda"]
 
     @property
     def total(self) -> float:
         """Everything, with the libraries and what an allocator wastes."""
-        return LIBRARIES + WASTE * (self.weights + self.adapter + self.step)
+        return LIBRARIES + self.waste * (self.weights + self.adapter + self.step)
 
 
 def estimate(video: VideoConfig, device: torch.device, settings: AlignSettings) -> str:
@@ -84,27 +87,30 @@ def needs(
     with torch.device("meta"):
         unet = VideoUNet.from_config(config)
     weights = held.itemsize * (BESIDE * (folder is None) + sum(each.numel() for each in unet.parameters()))
+    for parameter in unet.parameters():
+        parameter.data = parameter.data.to(held)
     parameters = lora.attach(unet, settings.lora, settings.seed)
-    for parameter in unet.parameters():  # autocast knows no `meta` device; so everything is low where it would be
-        parameter.data = parameter.data.to(torch.bfloat16 if low else torch.float32)
+    if device == "cpu":
+        unet.to(memory_format=torch.channels_last)
     adapter = 4 * torch.float32.itemsize * sum(parameter.numel() for parameter in parameters.values())
     if settings.checkpointing:
         checkpointing(unet)
-        _keep_attention(unet)
+        _recomputed_alike(unet, low)
     clips = settings.batch * (1 if settings.single else 2)
-    return Needs(weights, adapter, measure_step(unet.train(), clips, frames, height // FACTOR, width // FACTOR))
+    step = measure_step(unet.train(), clips, frames, height // FACTOR, width // FACTOR, low=low)
+    return Needs(weights, adapter, step, WASTE["cpu" if device == "cpu" else "cuda"])
 
 
-def measure_step(unet: VideoUNet, clips: int, frames: int, height: int, width: int) -> int:
+def measure_step(unet: VideoUNet, clips: int, frames: int, height: int, width: int, *, low: bool = False) -> int:
     """Bytes that a forward and a backward pass of latents (clips, c, frames, height, width) need at their peak, beside
-    the weights, on the device and in the precision of `unet`."""
-    how = {"device": unet.device, "dtype": unet.dtype}
+    the weights, on the device of `unet`; `low`: on `meta`, with autocast to bfloat16."""
+    how = {"device": unet.device, "dtype": torch.float32}
     counter = _Counter(unet.parameters())
-    with counter, _Attention() if unet.device.type == "meta" else nullcontext():
+    with counter:
         sample = torch.zeros(clips, unet.config.in_channels, frames, height, width, **how)
         text = torch.zeros(clips, 77, unet.config.cross_attention_dim, **how)
         timestep = torch.zeros(clips, dtype=torch.long, device=unet.device)
-        with Frugal():
+        with Frugal(), _AsOnDevice(low) if unet.device.type == "meta" else nullcontext():
             out = unet(sample, timestep, text).sample.float()
         out.square().mean().backward()
     return counter.peak
@@ -140,24 +146,32 @@ class _Counter(TorchDispatchMode):
         self._live -= size
 
 
-class _Attention(TorchFunctionMode):
-    """Attention as a fused kernel keeps it: queries, keys, values, the result and a number for each query."""
+class _AsOnDevice(TorchFunctionMode):
+    """What `meta` tensors do not do by themselves: fused attention, which keeps queries, keys, values, the result and a
+    number for each query; and, where `low`, CUDA's autocast to bfloat16, as far as the network meets it."""
+
+    def __init__(self, low: bool) -> None:
+        super().__init__()
+        lower = dict.fromkeys((F.conv2d, F.linear, F.scaled_dot_product_attention), torch.bfloat16)
+        self._wanted = lower | dict.fromkeys((F.group_norm, F.layer_norm), torch.float32) if low else {}
 
     def __torch_function__(
         self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Called by PyTorch in place of each of its functions."""
+        if wanted := self._wanted.get(func):
+            args, kwargs = tree_map_only(Tensor, lambda tensor: tensor.to(wanted), (args, kwargs))
         if func is F.scaled_dot_product_attention:
             return _Fused.apply(*(*args, *(kwargs or {}).values())[:3])
         return func(*args, **(kwargs or {}))
 
 
-def _keep_attention(unet: VideoUNet) -> None:
+def _recomputed_alike(unet: VideoUNet, low: bool) -> None:
     """See that what is computed anew in the backward pass, in which no mode from outside counts, is computed alike."""
 
     def alike(block: Callable) -> Callable:
         def run(*args: Any) -> Any:
-            with _Attention():
+            with _AsOnDevice(low):
                 return block(*args)
 
         return run

@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 from huvidpo_core.config import load_profile
 from huvidpo_core.models import VideoUNet
 from huvidpo_core.training import lora
-from huvidpo_core.training.frugal import checkpointing
+from huvidpo_core.training.frugal import channels_last, checkpointing
 from huvidpo_core.training.memory import BESIDE, SD14, Needs, estimate, measure_step, needs
 from huvidpo_core.training.settings import AlignSettings, load_settings
 
@@ -21,24 +21,25 @@ SMALL = {"height": 80, "width": 128, "frames": 4, "folder": UNET}
 
 @pytest.mark.parametrize("recomputed", [False, True])
 def test_the_count_without_weights_is_that_of_a_real_step(recomputed):
-    """The shipped network on the CPU: what really lives at the peak of a step; to a tenth, for kernels keep a little
-    more or less on the side."""
+    """The shipped network on the CPU: what really lives at the peak of a step, and up to a fifth more, for on `meta`
+    norms do not leave their input's order in memory as it is, and copies are made."""
     settings = replace(load_settings("miniature"), checkpointing=recomputed)
     unet = VideoUNet.from_pretrained(UNET, dtype=torch.float32)
     lora.attach(unet, settings.lora, 0)
+    channels_last(unet)
     if recomputed:
         checkpointing(unet)
     real = measure_step(unet.train(), 2, 4, 10, 16)
-    assert needs(settings, device="cpu", **SMALL).step == pytest.approx(real, rel=0.1)
+    assert 1 <= needs(settings, device="cpu", **SMALL).step / real < 1.2
 
 
 def test_what_is_counted_goes_with_the_settings():
-    """Twice the pairs, twice the step; half the precision or one clip for two, half; recomputing, less; a larger rank,
-    a larger adapter."""
+    """Twice the pairs, twice the step; one clip for two, half; half the precision, not quite half, for norms stay
+    whole; recomputing, less; a larger rank, a larger adapter."""
     plain = AlignSettings(precision="float32")
     one = needs(plain, device="cuda", **SMALL)
     assert needs(replace(plain, batch=2), device="cuda", **SMALL).step == pytest.approx(2 * one.step, rel=0.1)
-    assert needs(replace(plain, precision="auto"), device="cuda", **SMALL).step == pytest.approx(one.step / 2, rel=0.1)
+    assert 0.5 < needs(replace(plain, precision="auto"), device="cuda", **SMALL).step / one.step < 0.7
     assert needs(replace(plain, loss="kto"), device="cuda", **SMALL).step == pytest.approx(one.step / 2, rel=0.1)
     assert needs(replace(plain, checkpointing=True), device="cuda", **SMALL).step < 0.6 * one.step
     wider = replace(plain, lora=replace(plain.lora, rank=32))

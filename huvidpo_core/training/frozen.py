@@ -1,0 +1,95 @@
+"""Convolutions, linear layers and dropout that give what PyTorch's give, and keep no more than is needed.
+
+A convolution whose weight is frozen needs nothing of its input for the backward pass, yet PyTorch keeps it. And MKL,
+which computes linear layers on a CPU, uses half of AVX-512 where the CPU is not Intel's; oneDNN, which computes
+convolutions, uses all of it. What calls these functions is in `frugal.py`.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.grad import conv2d_input
+
+
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] | str = 0,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """`F.conv2d`; where only the input's gradient is asked for, it keeps no input."""
+    how = (stride, padding, dilation, groups)
+    if x.requires_grad and not trained(weight, bias) and not isinstance(padding, str):
+        return _Conv2d.apply(x, weight, bias, *how)
+    return F.conv2d(x, weight, bias, *how)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear`; with a frozen weight in float32 on a CPU by oneDNN, where that is the faster one."""
+    whole = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    if x.device.type == "cpu" and whole and _onednn() and not trained(weight, bias):
+        return _Linear.apply(x, weight, bias)
+    return F.linear(x, weight, bias)
+
+
+def thinning(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> tuple[Callable, tuple]:
+    """`F.dropout` as a function and what to give it: `thin` and a drawn mask, a byte for each number in place of two
+    numbers; or `F.dropout` itself, where nothing is to be drawn."""
+    if not training or inplace or not 0 < p < 1:
+        return F.dropout, (x, p, training, inplace)
+    return thin, (x, torch.empty_like(x).bernoulli_(1 - p).bool(), 1 / (1 - p))
+
+
+def thin(x: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """What dropout makes of x once it is drawn."""
+    return x * mask * scale
+
+
+def trained(weight: Tensor, bias: Tensor | None = None) -> bool:
+    """Whether a gradient of a layer's weights is asked for."""
+    return torch.is_grad_enabled() and (weight.requires_grad or (bias is not None and bias.requires_grad))
+
+
+class _Conv2d(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *how: Any) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.shape, ctx.dtype, ctx.how = x.shape, x.dtype, how
+        return F.conv2d(x, weight, bias, *how)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = ctx.saved_tensors
+        given = conv2d_input(ctx.shape, weight.to(gradient.dtype), gradient, *ctx.how)
+        return given.to(ctx.dtype), *(None,) * 6
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(weight)
+        return _by_onednn(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = ctx.saved_tensors
+        return _by_onednn(gradient, weight.t().contiguous(), None), None, None
+
+
+def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, bias, "none", [], "")
+
+
+@cache
+def _onednn() -> bool:
+    """Whether oneDNN's linear layer is there, and may be the faster one."""
+    if not torch.backends.mkldnn.is_available() or torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    return hasattr(torch.ops.mkldnn, "_linear_pointwise")
