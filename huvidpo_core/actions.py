@@ -12,7 +12,7 @@ from pathlib import Path
 
 from huvidpo_core.config import Action, load_actions, without_gap
 from huvidpo_core.errors import UserError
-from huvidpo_core.models.packs import RECORD, ActionPack, list_packs
+from huvidpo_core.models.packs import PAINTERS, RECORD, ActionPack, list_packs
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -54,7 +54,7 @@ class Actions(Mapping[str, Action]):
 
 def check_name(action: str) -> str:
     """An action's name, which becomes a folder's. Raises UserError when it cannot."""
-    if not _NAME.fullmatch(action):
+    if not _NAME.fullmatch(action) or action == PAINTERS:
         raise UserError(
             f"'{action}' cannot be the name of an action. Take letters and digits, with _ or - between words, such as "
             "ball_bounce."

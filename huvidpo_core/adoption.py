@@ -1,5 +1,5 @@
 """What finished runs made, put to use: a LoRA beside its action pack, first on trial, for a blind round only, then for
-everybody; a taught action's pack among the others.
+everybody; a taught action's pack among the others; a LoRA for first frames among the painters.
 
 `use.json` in the run's folder remembers what became of it.
 """
@@ -19,6 +19,7 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.files import whole_file
 from huvidpo_core.models import cards
 from huvidpo_core.models.packs import MOTION, ActionPack
+from huvidpo_core.models.painter_loras import PREFIX, PainterLoras
 from huvidpo_core.training.record import CARD, PACK, RESULT, RunFolder
 
 FILE = "use.json"
@@ -38,8 +39,11 @@ class Use:
 def used(run: RunFolder, packs: Path) -> Use:
     """What became so far of what this run made; a LoRA that was renamed is followed. Raises UserError for a damaged
     record."""
-    use = _record(run)
-    if not use.adopted or run.asked()["kind"] != "align":
+    use, kind = _record(run), run.asked()["kind"]
+    if kind == "picture":
+        there = use.adopted.removeprefix(PREFIX) in PainterLoras(packs).names()
+        return use if there else replace(use, adopted="")
+    if not use.adopted or kind != "align":
         return use
     name = _called(run, packs / use.pack, use.adopted)
     return use if name == use.adopted else replace(use, adopted=name, former=(*use.former, use.adopted))
@@ -110,6 +114,24 @@ def adopt_pack(run: RunFolder, packs: Path, name: str = "") -> str:
     return _keep(run, Use(name, since=time.time(), adopted=name)).adopted
 
 
+def adopt_painter(run: RunFolder, packs: Path, name: str = "") -> str:
+    """Put a LoRA for first frames among the painters, with its card and sample pictures; what Create calls it:
+    'lora:NAME'. Without a `name` it has the run's, or that with a number behind it.
+
+    Raises:
+        UserError: it is not finished, in use already, the name is taken or cannot be one.
+    """
+    if not (run.path / RESULT).is_file():
+        raise UserError("This training has not finished, so there is no LoRA to use yet. Resume it.")
+    if there := used(run, packs).adopted:
+        raise UserError(f"This LoRA is in use already, as '{there}'.")
+    loras, card = PainterLoras(packs), cards.read_card(run.path / CARD)
+    wanted = run.asked()["name"]
+    name = name or next(each for each in (numbered(wanted, n) for n in count(1)) if each not in loras.names())
+    loras.put(name, run.path / RESULT, card, _before_and_after(run, card.get("best_step", 0)))
+    return _keep(run, Use("", since=time.time(), adopted=PREFIX + name)).adopted
+
+
 def free_number(packs: Path, action: str) -> int:
     """The number that the next pack of an action gets behind its name; 1, which is not written, where there is none."""
     return next(number for number in count(1) if not (packs / numbered(action, number)).exists())
@@ -148,7 +170,11 @@ def _called(run: RunFolder, pack: Path, name: str) -> str:
         there = ActionPack.load(pack)
     except UserError:
         return ""
-    names = sorted(there.preferences, key=lambda each: each != name)
+
+    def unlikely(each: str) -> tuple[bool, bool]:
+        return "brought" in cards.read_card(there.preference_file(each)), each != name  # a copy may have been uploaded
+
+    names = sorted(there.preferences, key=unlikely)
     mine = (each for each in names if _same(run.path / RESULT, there.preference_file(each)))
     return next((each for each in mine if not cards.on_trial(there, each)), "")
 

@@ -1,13 +1,14 @@
 """One alignment, from its record to a LoRA: what the training's process does."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from huvidpo_core import __version__, media
 from huvidpo_core.carrying_out import RunProcess
@@ -26,6 +27,7 @@ from huvidpo_core.training.align import Aligner
 from huvidpo_core.training.checks import CheckRecord
 from huvidpo_core.training.crew import Crew
 from huvidpo_core.training.lessons import Lessons
+from huvidpo_core.training.memory import expected
 from huvidpo_core.training.record import CARD, RESULT, RunFolder
 from huvidpo_core.training.settings import AlignSettings
 from huvidpo_core.training.source import Source
@@ -41,13 +43,17 @@ class Alignment(RunProcess):
         """See `RunProcess`. Raises UserError for a damaged record."""
         super().__init__(run, profile, device, crew, data)
         self._calm: float | None = None  # the pack's own shared noise, for the sample clips
-        self._settings = build(AlignSettings, self._asked["settings"], "run.json: settings").check()
+        self._settings = self._in_room(build(AlignSettings, self._asked["settings"], "run.json: settings").check())
+
+    @property
+    def _precision(self) -> torch.dtype:
+        """Of the frozen models' weights."""
+        whole = self._device.type == "cpu" or self._settings.precision == "float32"
+        return torch.float32 if whole else torch.bfloat16
 
     def _load(self) -> Animator:
         """The video model with the run's action pack in it."""
-        whole = self._device.type == "cpu" or self._settings.precision == "float32"
-        low = torch.float32 if whole else torch.bfloat16
-        animator = Animator.load(self._profile.video, device=self._device, dtype=low)
+        animator = Animator.load(self._profile.video, device=self._device, dtype=self._precision)
         if self._asked["pack"]:
             pack = ActionPack.load(Path(self._asked["packs"]) / self._asked["pack"])
             if pack.digest() != self._asked.get("pack_hash", pack.digest()):  # the first records did not say
@@ -60,18 +66,27 @@ class Alignment(RunProcess):
         return animator
 
     def _encode(self, animator: Animator) -> Iterator[None]:
-        folder, video = self.run.path, self._profile.video
+        video = self._profile.video
+
+        def read(clip: Path, longest: int) -> np.ndarray:
+            return media.read_video(clip, max_frames=longest, size=(video.width, video.height)).frames
+
+        yield from self._encode_once(read, lambda frames: encode(animator.vae, frames), animator.embed)
+
+    def _encode_once(
+        self,
+        read: Callable[[Path, int], np.ndarray],
+        encode: Callable[[np.ndarray], Tensor],
+        embed: Callable[[str], Tensor],
+    ) -> Iterator[None]:
+        """Fill `_lessons`: see `Lessons.encode`; `read` is told a file and how many frames of it count."""
+        folder = self.run.path
         source, self._lessons = Source.load(folder), Lessons.load(folder)
         if self._crew.told("there" if self._lessons else ""):  # the leader of several may have written them just now
             return
         longest = max(len(pair.mask) for pair in source.pairs)
-
-        def read(clip: str) -> np.ndarray:
-            size = (video.width, video.height)
-            return media.read_video(source.clips[clip], max_frames=longest, size=size).frames
-
         self._lessons = yield from Lessons.encode(
-            source.pairs, read, lambda frames: encode(animator.vae, frames), lambda text: animator.embed(text)
+            source.pairs, lambda clip: read(source.clips[clip], longest), encode, embed
         )
         if self._crew.leads:
             self._lessons.save(folder)
@@ -92,6 +107,9 @@ class Alignment(RunProcess):
             crew=self._crew,
         )
 
+    def _expected(self) -> float:
+        return expected(self._profile.video, self._device, self._settings)
+
     def _of_check(self, check: CheckRecord, aligner: Aligner) -> dict[str, Any]:
         values = {name: value for name, value in vars(check).items() if name != "clips"}
         return values | {"beta": aligner.beta, "best": aligner.best["step"]}
@@ -99,15 +117,9 @@ class Alignment(RunProcess):
     def _finish(self, aligner: Aligner, animator: Animator) -> str:
         """Write the best LoRA and its card."""
         aligner.use_best()
-        best, asked = aligner.best, self._asked
-        card = {
-            "base_model": self._profile.video.base,
-            "base_hash": ActionPack.load(Path(asked["packs"]) / asked["pack"]).base_hash
-            if asked["pack"]
-            else model_hash(animator.unet),
-            "pack": asked["pack"],
-            "pack_hash": asked.get("pack_hash", ""),
-            "action": asked["action"],
+        best = aligner.best
+        card = self._about(animator) | {
+            "action": self._asked["action"],
             "dataset_hash": Source.load(self.run.path).digest,
             "singles" if aligner.settings.single else "pairs": {
                 "trained": len(aligner.train_pairs),
@@ -131,3 +143,14 @@ class Alignment(RunProcess):
         if best["step"] == 0:
             message += " Nothing that was learned held up, so the LoRA changes nothing."
         return message
+
+    def _about(self, animator: Animator) -> dict[str, str]:
+        """What the card says of the network that was trained."""
+        asked = self._asked
+        pack = ActionPack.load(Path(asked["packs"]) / asked["pack"]) if asked["pack"] else None
+        return {
+            "base_model": self._profile.video.base,
+            "base_hash": pack.base_hash if pack else model_hash(animator.unet),
+            "pack": asked["pack"],
+            "pack_hash": asked.get("pack_hash", ""),
+        }

@@ -7,8 +7,8 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import asdict
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -17,24 +17,33 @@ import torch
 from huvidpo_core import media
 from huvidpo_core.config import Profile
 from huvidpo_core.device_lock import DeviceLock
-from huvidpo_core.errors import Stopped, UserError, enough_memory
+from huvidpo_core.errors import MemoryExhaustedError, Stopped, UserError, enough_memory
 from huvidpo_core.evaluation.metrics import clip_motion
+from huvidpo_core.files import cannot_write
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.generation.denoise import make_scheduler
 from huvidpo_core.generation.latents import decode
+from huvidpo_core.generation.plans import Plan, choose_plan
 from huvidpo_core.progress import Progress, Stopwatch
+from huvidpo_core.training.carrier import carrying
 from huvidpo_core.training.course import CheckRecord, Course, StepRecord
 from huvidpo_core.training.crew import Crew
+from huvidpo_core.training.memory import taken
+from huvidpo_core.training.motion_settings import MotionSettings
 from huvidpo_core.training.record import RunFolder
+from huvidpo_core.training.settings import AlignSettings
 
 CHECKPOINT_SECONDS = 30  # between two checkpoints
 CHECKPOINT_SHARE = 0.05  # and at most this share of the time goes into writing them: a large model's take seconds
 _END = object()
 T = TypeVar("T")
+S = TypeVar("S", AlignSettings, MotionSettings)
 
 
 class RunProcess(ABC):
     """A run being carried out in this process, or in each of several that `accelerate launch` has started."""
+
+    _settings: AlignSettings | MotionSettings  # each stage's own
 
     def __init__(self, run: RunFolder, profile: Profile, device: torch.device, crew: Crew, data: Path) -> None:
         """`data` is the data folder, whose device lock counts."""
@@ -51,6 +60,10 @@ class RunProcess(ABC):
         """
         if self._crew.leads:
             self._take_over()
+        with carrying(self.run.path) if self._crew.leads else nullcontext():
+            yield from self._carried_out(stop)
+
+    def _carried_out(self, stop: threading.Event) -> Iterator[Progress]:
         self._tell(status="running", stage="loading the models", message="", seconds_left=None)
         try:
             with enough_memory():
@@ -60,10 +73,12 @@ class RunProcess(ABC):
             self._tell(status="stopped", stage="", message="Stopped. Resume continues here.", seconds_left=None)
             raise
         except BaseException as error:
+            if isinstance(error, MemoryExhaustedError):
+                error = UserError(self._after_running_out())
             words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             with suppress(UserError):  # on a full disk this cannot be written either, and the first error says more
                 self._tell(status="failed", stage="", message=words, seconds_left=None)
-            raise
+            raise error
 
     # Each stage's own
 
@@ -87,7 +102,41 @@ class RunProcess(ABC):
     def _finish(self, course: Course, animator: Animator) -> str:
         """Write what was trained; how it ended, in words. Raises UserError."""
 
+    def _expected(self) -> float | None:
+        """Bytes that a step was expected to need at its peak; None where nobody counted."""
+        return None
+
     # The same for all
+
+    def _in_room(self, settings: S) -> S:
+        """Settings that leave `checkpointing` open, decided: where the GPU's plan says so, or memory ran out before."""
+        if settings.checkpointing is not None:
+            return settings
+        plan = Plan()
+        if self._device.type != "cpu" and self._profile.gpu_gigabytes:
+            plan = choose_plan(self._profile, self._device)
+        return replace(settings, checkpointing=plan.checkpointing or self.run.state().spare)
+
+    def _after_running_out(self) -> str:
+        """What can be done when memory ran out; Resume does the first of it by itself."""
+        if not self._settings.checkpointing:
+            self._tell(spare=True)
+            return (
+                "There is not enough memory for this training. What it learned up to the last checkpoint is kept: "
+                "Resume goes on from there and computes activations twice instead of keeping them, which takes less."
+            )
+        return (
+            "There is not enough memory for this training, though activations are not kept. What it learned is kept: "
+            "close other programs that hold memory and resume it, or begin anew with a smaller batch or fewer frames."
+        )
+
+    def _memory_words(self) -> str:
+        """How much memory it took, beside what was expected."""
+        if not (peak := taken(self._device)):
+            return ""
+        expected = self._expected()
+        beside = f" ({expected / 1e9:.1f} GB were expected)" if expected else ""
+        return f" Memory at the peak: {peak / 1e9:.1f} GB{beside}."
 
     def _take_over(self) -> None:
         """Refuse what another process, or another profile, is to carry out; forget a wish to stop from before."""
@@ -121,23 +170,39 @@ class RunProcess(ABC):
             course.save()
             raise
         if self._crew.leads:
-            self._tell(status="finished", stage="", message=self._finish(course, animator), seconds_left=None)
+            message = f"{self._finish(course, animator)}{self._memory_words()}"
+            self._tell(status="finished", stage="", message=message, seconds_left=None)
 
     def _follow(self, course: Course, stop: threading.Event) -> Iterator[Progress]:
         """Train, and keep the record."""
         watch, due = Stopwatch("training", course.settings.steps), time.monotonic() + CHECKPOINT_SECONDS
+        check_took = 0.0
+        begun = self._coming(course)
         for record in self._in_turns(course.run(), stop):
             if isinstance(record, StepRecord):
                 progress = watch.at(record.step)
+                if progress.seconds_left is not None:
+                    left = progress.seconds_left + course.checks_left * check_took
+                    progress = replace(progress, seconds_left=left)
                 self._note("step", asdict(record))
                 self._tell(step=record.step, stage="training", seconds_left=progress.seconds_left)
                 yield progress
             elif record is not None:
                 self._keep_check(record, course)
+                check_took = time.monotonic() - begun
+                watch.leave_out(check_took)
+                self._tell(stage="training")
             if (began := time.monotonic()) > due:
                 course.save()
                 took = time.monotonic() - began
                 due = began + took + max(CHECKPOINT_SECONDS, took / CHECKPOINT_SHARE)
+            begun = self._coming(course)
+
+    def _coming(self, course: Course) -> float:
+        """Say so where a check comes next, for it can take minutes; the time now."""
+        if course.check_due:
+            self._tell(stage="checking")
+        return time.monotonic()
 
     def _in_turns(self, work: Generator[T], stop: threading.Event) -> Iterator[T]:
         """The items of a generator, each made in a turn of its own. Raises Stopped."""
@@ -176,9 +241,16 @@ class RunProcess(ABC):
 
     def _keep_check(self, check: CheckRecord, course: Course) -> None:
         for number, clip in enumerate(check.clips):
-            path = self.run.sample(check.step, number)
-            path.parent.mkdir(exist_ok=True)
-            media.write_mp4(path, clip, self._profile.video.fps)
+            moves = len(clip) > 1
+            path = self.run.sample(check.step, number, ".mp4" if moves else ".png")
+            try:
+                path.parent.mkdir(exist_ok=True)
+            except OSError as error:
+                raise cannot_write(path, error) from error
+            if moves:
+                media.write_mp4(path, clip, self._profile.video.fps)
+            else:
+                media.write_png(path, clip[0])
         self._note("check", self._of_check(check, course))
 
     def _note(self, kind: Literal["step", "check"], values: dict[str, Any]) -> None:

@@ -15,10 +15,12 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # stderr is for our on
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
-from huvidpo_core import cli_training, media
-from huvidpo_core.config import PACKS, load_actions
+from huvidpo_core import cli_together, cli_training, media
+from huvidpo_core.actions import Actions, check_name, title_of
+from huvidpo_core.config import PACKS
 from huvidpo_core.engine import Clip, Engine, Picture, Progress, choose_profile
 from huvidpo_core.errors import UserError
+from huvidpo_core.flags import add_machine
 from huvidpo_core.recipe import SAMPLERS, Recipe
 
 
@@ -41,19 +43,17 @@ def parser() -> Parser:
     make.add_argument("--style", required=True)
     make.add_argument("--seed", type=int, default=0)
     make.add_argument("--output", type=Path, required=True, help="the MP4 to write")
-    make.add_argument("--profile", help="miniature or full; chosen by the hardware when not given")
+    add_machine(make)
     make.add_argument("--first-frame", type=Path, help="animate this picture instead of drawing one")
     make.add_argument("--steps", type=int, help="denoising steps; the profile's own number if not given")
     make.add_argument("--guidance", type=float)
     make.add_argument("--sampler", default="fast", help=" or ".join(SAMPLERS))
     make.add_argument("--frames", type=int, help="frames of the clip; the profile's own number if not given")
-    make.add_argument("--pack", help="action pack, or PACK/PREFERENCE; empty for the bare base model")
+    make.add_argument("--pack", help="action pack, PACK/PREFERENCE, PACK@lamp, @animatediff; empty for the base")
     make.add_argument("--strength", type=float, default=1.0)
+    make.add_argument("--painter", help="who draws the first frame: plain, sd15, ...; the profile's own if not given")
     make.add_argument(
         "--allow-downloads", action="store_true", help="fetch models the profile lacks; see assets/profiles"
-    )
-    make.add_argument(
-        "--data", type=Path, default=Path("data"), help="the app's data folder, whose gallery the clip joins"
     )
     make.add_argument("--json", action="store_true", help="print the recipe and the times as one JSON line")
     make.set_defaults(run=generate)
@@ -67,28 +67,18 @@ def parser() -> Parser:
         default="first+previous",
         help="what attention looks at: first+previous for a HuViDPO checkpoint, first for LAMP's",
     )
-    official.add_argument("--action", required=True)
+    official.add_argument("--action", required=True, help="its name, a new one or one there is")
+    official.add_argument("--title", default="", help="of the action, for people; made from its name if not given")
     official.add_argument("--family", default="sd1")
     official.add_argument("--output", type=Path, help="the pack's folder; lora_weights/FAMILY/ACTION if not given")
     official.set_defaults(run=import_official)
 
-    judge = commands.add_parser(
-        "evaluate", help="measure a folder of clips: agreement, motion, flicker, with intervals"
-    )
-    judge.add_argument("--clips", type=Path, required=True, help="folder of MP4s and GIFs; the folders in it count")
-    judge.add_argument(
-        "--prompts",
-        type=Path,
-        help="NAME, tab, PROMPT on each line; or a JSON object; or a prompt on each line, in the order of the clips' "
-        "names; the prompts in the clips' recipes if not given",
-    )
-    judge.add_argument("--json", type=Path, required=True, help="the JSON file to write")
-    judge.add_argument("--markdown", type=Path, help="write the tables here too")
-    judge.add_argument("--plot", type=Path, help="write a plot here too, a PNG")
-    judge.add_argument("--profile", help="miniature or full; chosen by the hardware when not given")
-    judge.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
-    judge.set_defaults(run=evaluate)
+    room = commands.add_parser("memory", help="what a profile needs of a GPU's memory, by plan; loads nothing")
+    room.add_argument("--profile", default="full")
+    room.add_argument("--frames", type=int, help="frames of the clip; the profile's own number if not given")
+    room.set_defaults(run=memory)
 
+    cli_together.add_commands(commands)
     cli_training.add_commands(commands)
 
     bring = commands.add_parser("bring", help="take in clips to be rated: MP4s, GIFs, or folders of them")
@@ -139,15 +129,16 @@ def generate(options: argparse.Namespace) -> None:
         pack=options.pack,
         strength=options.strength,
         frames=options.frames,
+        painter=options.painter,
     )
     profile = choose_profile(options.profile)
     output = options.output
     if output.suffix.lower() != ".mp4":
         raise UserError(f"--output is {output}; its name must end in .mp4.")
     check_writable(output, "--output")
-    engine = Engine(profile, options.data)
+    engine = Engine(profile, options.data, options.device, plan=options.plan)
     if options.allow_downloads:
-        engine.allow_downloads()
+        engine.allow_downloads(recipe.painter, recipe.pack or "")
     recipe.check(engine.actions, engine.styles)
     stop = threading.Event()
     if options.first_frame:
@@ -167,8 +158,7 @@ def import_official(options: argparse.Namespace) -> None:
     """Turn a published checkpoint into an action pack and say where it is."""
     from huvidpo_core.models.imports import import_official as convert
 
-    if options.action not in (actions := load_actions()):
-        raise UserError(f"There is no action '{options.action}'. Choose one of: {', '.join(actions)}.")
+    known = Actions(PACKS / options.family).get(check_name(options.action))
     destination = options.output or PACKS / options.family / options.action
     pack = convert(
         options.unet,
@@ -176,33 +166,16 @@ def import_official(options: argparse.Namespace) -> None:
         action=options.action,
         lora_file=options.lora,
         key_frames=options.key_frames,
-        title=actions[options.action].title,
+        title=" ".join(options.title.split()) or (known.title if known else title_of(options.action)),
     )
     sys.stdout.write(f"{pack.folder}\n")
 
 
-def evaluate(options: argparse.Namespace) -> None:
-    """Measure the clips, write what was asked for, and print the table of the totals."""
-    if options.plot and options.plot.suffix.lower() != ".png":
-        raise UserError(f"--plot is {options.plot}; its name must end in .png.")
-    for flag in ("json", "markdown", "plot"):
-        if path := getattr(options, flag):
-            check_writable(path, f"--{flag}")
-    prompts = ""
-    if options.prompts:
-        from huvidpo_core.evaluation.clips import read_prompts
+def memory(options: argparse.Namespace) -> None:
+    """Print a table of the plans."""
+    from huvidpo_core.room import table
 
-        prompts = read_prompts(options.prompts)
-    engine = Engine(choose_profile(options.profile), options.data)
-    found = follow(engine.evaluate(options.clips, threading.Event(), prompts=prompts))
-    found.write_json(options.json)
-    if options.markdown:
-        found.write_markdown(options.markdown)
-    if options.plot:
-        from huvidpo_core.evaluation.plot import write_plot
-
-        write_plot(found, options.plot)
-    sys.stdout.write(found.summary())
+    sys.stdout.write(table(choose_profile(options.profile), options.frames or 0))
 
 
 def bring_clips(options: argparse.Namespace) -> None:
@@ -244,9 +217,9 @@ def check_writable(path: Path, flag: str) -> None:
         raise UserError(f"{path} cannot be written there. Choose another {flag}.")
 
 
-def follow(work: Iterator) -> Any:
+def follow(work: Iterator, show: bool = True) -> Any:
     """Run long work to its result, with a progress line on a terminal's stderr."""
-    show = sys.stderr.isatty()
+    show = show and sys.stderr.isatty()
     result = None
     for result in work:
         if isinstance(result, Progress) and show:

@@ -1,4 +1,4 @@
-"""The command line's trainings: `train-motion` and `align`."""
+"""The command line's trainings: `train-motion`, `align` and `align-first-frame`."""
 
 import argparse
 import signal
@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from huvidpo_core.engine import Engine, choose_profile
 from huvidpo_core.errors import Stopped, UserError
@@ -51,7 +51,17 @@ def add_commands(commands: "argparse._SubParsersAction") -> None:
     learn.add_argument("--name", default="", help="of the LoRA")
     learn.set_defaults(run=align)
 
-    for command in (motion, learn):
+    paint = commands.add_parser("align-first-frame", help="fine-tune a LoRA for first frames on choices made in Create")
+    paint.add_argument("--votes", action="store_true", help="learn from what the data folder holds, as it does anyway")
+    paint.add_argument("--settings", default="", help=_SETTINGS.format("picture"))
+    paint.add_argument("--rater", action="append", default=[], help="this rater's choices only; may be repeated")
+    paint.add_argument(
+        "--steps", type=int, help="in place of the settings'; 0: twelve passes over the pairs; also to resume"
+    )
+    paint.add_argument("--name", default="", help="of the LoRA")
+    paint.set_defaults(run=align_first_frame)
+
+    for command in (motion, learn, paint):
         command.add_argument("--output", type=Path, required=True, help="folder of the run, its record and its result")
         command.add_argument("--resume", action="store_true", help="continue the run in --output where it was stopped")
         command.add_argument("--profile", help="miniature or full; chosen by the hardware when not given, or the run's")
@@ -61,7 +71,8 @@ def add_commands(commands: "argparse._SubParsersAction") -> None:
 def train_motion(options: argparse.Namespace) -> None:
     """Begin or resume a run that teaches an action, carry it out here, and say where the pack is."""
 
-    def begin(trainings: Trainings) -> None:
+    def begin(engine: Engine) -> None:
+        trainings = engine.trainings
         for flag in ("action", "clips", "prompt"):
             if not getattr(options, flag):
                 raise UserError(f"--{flag} is missing: say what is to be taught, or give --resume.")
@@ -79,7 +90,8 @@ def train_motion(options: argparse.Namespace) -> None:
 def align(options: argparse.Namespace) -> None:
     """Begin or resume a run that learns from votes, carry it out here, and say where the LoRA is."""
 
-    def begin(trainings: Trainings) -> None:
+    def begin(engine: Engine) -> None:
+        trainings = engine.trainings
         if not options.action:
             raise UserError("--action is missing: say whose votes to learn from, or give --resume.")
         settings = trainings.settings(options.settings, loss=options.loss, steps=options.steps)
@@ -92,8 +104,18 @@ def align(options: argparse.Namespace) -> None:
     _carry_out(options, "align", begin, ("settings", "dataset", "rater", "loss", "pack", "name"))
 
 
+def align_first_frame(options: argparse.Namespace) -> None:
+    """Begin or resume a run that learns from choices of first frames, carry it out here, and say where the LoRA is."""
+
+    def begin(engine: Engine) -> None:
+        settings = engine.trainings.settings(options.settings, "picture", steps=options.steps)
+        engine.picture_trainings.prepare(settings, output=options.output, raters=options.rater, name=options.name)
+
+    _carry_out(options, "picture", begin, ("settings", "rater", "name"))
+
+
 def _carry_out(
-    options: argparse.Namespace, kind: Kind, begin: Callable[[Trainings], None], fixed: tuple[str, ...]
+    options: argparse.Namespace, kind: Kind, begin: Callable[[Engine], None], fixed: tuple[str, ...]
 ) -> None:
     """Begin or resume a run of a kind and train to the end. Ctrl-C stops it after its step. What is `fixed` when it
     begins cannot be asked for again."""
@@ -104,23 +126,33 @@ def _carry_out(
     trainings = engine.trainings
     with trainings.one_for_all() as leads:
         if leads and not options.resume:
-            begin(trainings)
+            begin(engine)
         elif leads and options.steps is not None:
-            trainings.open(options.output).prolong(options.steps)
+            trainings.prolong(trainings.open(options.output), options.steps)
     run = trainings.open(options.output)
+    if options.resume and options.steps is None and run.state().status == "finished" and trainings.result(run).exists():
+        _say(trainings, f"There is nothing left to do: {run.state().message}", sys.stderr)
+        _say(trainings, str(trainings.result(run)))
+        return
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         follow(trainings.carry_out(run, stop))
         words = str(trainings.result(run))
+        _say(trainings, run.state().message, sys.stderr)
     except Stopped:
         words = f"Stopped. Continue with: python -m huvidpo_core {COMMANDS[kind]} --resume --output {run.path}"
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    _say(trainings, words)
+
+
+def _say(trainings: Trainings, words: str, stream: TextIO | None = None) -> None:
+    """Write a line, by default to stdout; of several processes one does."""
     with trainings.one_for_all() as leads:
         if leads:
-            sys.stdout.write(f"{words}\n")
+            (stream or sys.stdout).write(f"{words}\n")
 
 
 def _begun(options: argparse.Namespace, kind: Kind, fixed: tuple[str, ...]) -> dict[str, Any]:
@@ -133,4 +165,8 @@ def _begun(options: argparse.Namespace, kind: Kind, fixed: tuple[str, ...]) -> d
     asked = RunFolder.open(options.output).asked()
     if asked["kind"] != kind:
         raise UserError(f"{options.output} is a run of another kind. Resume it with `{COMMANDS[asked['kind']]}`.")
+    if kind == "align" and options.action not in (None, asked["action"]):
+        raise UserError(f"{options.output} is a run of '{asked['action']}'. Leave out --action, or begin a new run.")
+    if kind == "align" and options.votes and asked["dataset"]:
+        raise UserError(f"{options.output} learns from a dataset. Leave out --votes, or begin a new run.")
     return asked

@@ -22,8 +22,11 @@ PACKS = ROOT / "lora_weights"
 KeyFrames = Literal["first+previous", "first", "own"]
 """Where frame i's keys and values come from: frames 0 and i-1 (HuViDPO), frame 0 (LAMP), or i itself (a 2D network)."""
 
-Attention = Literal["auto", "sdpa", "xformers"]
-"""How the video UNet computes attention: PyTorch's own way or xformers; "auto" takes xformers where it works."""
+Attention = Literal["auto", "sdpa", "xformers", "flash"]
+"""How the video UNet computes attention: PyTorch's own way, xformers, FlashAttention; "auto": xformers, if it works."""
+
+Precision = Literal["auto", "float16", "bfloat16", "float32"]
+"""Of the weights and the arithmetic: "auto" is float32 on a CPU, float16 elsewhere."""
 
 T = TypeVar("T")
 
@@ -51,6 +54,16 @@ class FirstFrameConfig:
     unet: str | None = None
     vae: str | None = None
     negative_prompt: str = ""
+    title: str = "The profile's own"  # who draws, in the menu of painters
+
+
+@dataclass(frozen=True, kw_only=True)
+class PainterConfig(FirstFrameConfig):
+    """Another way to draw first frames, to compare with the profile's own; what both have in common is loaded once."""
+
+    name: str  # what `Recipe.painter` holds
+    title: str = dataclasses.field()  # no default here
+    downloads: tuple[Download, ...] = ()  # what it takes besides those of the profile; fetched when it is chosen
 
 
 @dataclass(frozen=True)
@@ -68,9 +81,22 @@ class VideoConfig:
     guidance_until: float = 1.0  # share of the steps that use guidance
     key_frames: KeyFrames = "first+previous"  # of the base; an action pack may bring its own
     attention: Attention = "auto"
+    compile: bool = False  # the network's repeated blocks by torch.compile: minutes at first, faster on a GPU then
     shared_noise: float = 0.2
     training_noise: float = 0.0  # the same in training; the published code draws every frame's noise alone there
     negative_prompt: str = ""
+
+
+@dataclass(frozen=True)
+class AnimateDiffConfig:
+    """AnimateDiff on the video half's own SD-1.x, told the first frame by SparseCtrl: a method to compare with."""
+
+    adapter: str  # its motion modules: folder or hub name
+    control: str  # SparseCtrl's, for pictures
+    steps: int
+    guidance: float
+    beta_schedule: str = "linear"  # the noise that it was trained with, in place of the base's
+    downloads: tuple[Download, ...] = ()  # as a painter's
 
 
 @dataclass(frozen=True)
@@ -84,7 +110,10 @@ class Profile:
     video: VideoConfig
     gpu_gigabytes: float = 0.0  # memory a CUDA device must have for this profile to be chosen by itself; 0: none needed
     downloads: tuple[Download, ...] = ()
+    precision: Precision = "auto"
     judge: str | None = None  # what evaluations see with: a CLIP (folder or hub name), or the miniature's judge
+    painters: tuple[PainterConfig, ...] = ()  # who else can draw first frames
+    animatediff: AnimateDiffConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +180,13 @@ def resolve(location: str) -> str:
     return str(folder) if folder.exists() or location.count("/") != 1 else location
 
 
+def hub_cache() -> Path:
+    """Where models from the Hugging Face Hub are kept: HF_HUB_CACHE, HF_HOME, else a folder of the person's own."""
+    from huggingface_hub import constants  # only where something is to be fetched
+
+    return Path(constants.HF_HUB_CACHE)
+
+
 def compose_prompt(prompt: str, action: Action | None, style: Style) -> str:
     """The text both models see: the person's words, the action's phrase unless already said, the style's template."""
     words = " ".join(prompt.split())
@@ -170,7 +206,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"The settings file {path} is missing. Restore it from the project.") from None
+        own = "Restore it from the project" if path.is_relative_to(ASSETS) else "Check its name"
+        raise UserError(f"The settings file {path} is missing. {own}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}. Mend that line.") from None
 
@@ -200,6 +237,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return tuple(_convert(get_args(hint)[0], item, where) for item in value)
     if isinstance(hint, types.UnionType) and value is None:
         return None
+    if isinstance(hint, types.UnionType) and isinstance(value, Mapping):
+        return _convert(next(filter(dataclasses.is_dataclass, get_args(hint)), str), value, where)
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             raise UserError(f"{where} is {value!r}. Choose one of: {', '.join(get_args(hint))}.")

@@ -1,10 +1,11 @@
-"""One job at a time on the device, over all processes that share a data folder.
+"""One job at a time on a device, over all processes that share a data folder.
 
 A training takes the device for a step at a time; a person who wants a clip waits for the end of that step, not of the
 training. Two lock files: whoever wants the device holds the gate while waiting for it. A training passes the gate too,
 but does not keep it, so a person who stands there is always next.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,10 +18,16 @@ POLL = 0.02  # seconds
 
 
 class DeviceLock:
-    """The device of everybody who works in the data folder `folder`."""
+    """The device of everybody who works in the data folder `folder`.
 
-    def __init__(self, folder: Path) -> None:
+    GPUs from the second on, such as "cuda:1", have locks of their own, so that several are used side by side. All other
+    names of a device, or none, share one lock: without torch nobody can tell which of them are the same.
+    """
+
+    def __init__(self, folder: Path, device: str | None = None) -> None:
         self._folder = folder
+        number = re.search(r":0*([1-9]\d*)$", device or "")
+        self._own = f"-{number[1]}" if number else ""
 
     @contextmanager
     def for_a_job(self, asked_to_stop: Callable[[], bool]) -> Iterator[None]:
@@ -43,7 +50,7 @@ class DeviceLock:
 
     @contextmanager
     def _held(self, name: str, asked_to_stop: Callable[[], bool]) -> Iterator[None]:
-        lock = FileLock(self._folder / f".{name}.lock", thread_local=False, is_singleton=False)
+        lock = FileLock(self._folder / f".{name}{self._own}.lock", thread_local=False, is_singleton=False)
         while not lock.is_locked:
             if asked_to_stop():
                 raise Stopped

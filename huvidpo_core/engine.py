@@ -31,15 +31,20 @@ from huvidpo_core.footage import Footage
 from huvidpo_core.gallery import Gallery
 from huvidpo_core.loras import Lora, Loras
 from huvidpo_core.models.menu import PackMenu
+from huvidpo_core.models.painter_loras import PainterLoras
+from huvidpo_core.models.painter_menu import PainterMenu
 from huvidpo_core.pairing import READY, Order, Pairing, PairMaker, PairQueue
+from huvidpo_core.picture_trainings import PictureTrainings
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.progress import Progress
+from huvidpo_core.published import Published
 from huvidpo_core.rating import Rating
 from huvidpo_core.recipe import Recipe
-from huvidpo_core.results import Clip, PackChoice, Picture, Reading
+from huvidpo_core.results import Clip, PackChoice, PainterChoice, Picture, Reading
 from huvidpo_core.sharing import exports_folder
 from huvidpo_core.studio import Studio
 from huvidpo_core.supply import BEGINNING, GOOD, RatedStock, Stock
+from huvidpo_core.taught import Taught
 from huvidpo_core.training.record import Kind, RunFolder, RunState
 from huvidpo_core.trainings import Trainings
 from huvidpo_core.viewing import View
@@ -61,6 +66,7 @@ __all__ = [
     "Naming",
     "Order",
     "PackChoice",
+    "PainterChoice",
     "PairQueue",
     "Picture",
     "Progress",
@@ -74,6 +80,8 @@ __all__ = [
     "choose_profile",
     "exports_folder",
 ]
+
+FEW = 4  # first frames to choose from
 
 
 def choose_profile(name: str | None) -> Profile:
@@ -94,13 +102,19 @@ def choose_profile(name: str | None) -> Profile:
 class Engine(Rating):
     """One profile's models, its packs and its data folder. What has to do with rating is in `Rating`."""
 
-    def __init__(self, profile: Profile, data: Path, device: str | None = None, packs: Path = PACKS) -> None:
-        """Open the data folder; no model is loaded yet. Raises UserError when the folder cannot be used."""
+    def __init__(
+        self, profile: Profile, data: Path, device: str | None = None, packs: Path = PACKS, plan: str = ""
+    ) -> None:
+        """Open the data folder; no model is loaded yet. Raises UserError when the folder cannot be used.
+
+        `device` and `plan` (assets/plans.toml) insist on a device and on how its memory is used.
+        """
         self.styles: dict[str, Style] = load_styles()
         self._packs_folder = packs / profile.family
         self.actions: Mapping[str, Action] = Actions(self._packs_folder)  # those of new packs, too
-        self._menu = PackMenu(self._packs_folder)
-        bench, store = Workbench(profile, device, DeviceLock(data)), Store(data)
+        self._menu = PackMenu(self._packs_folder, profile)
+        self._painters = PainterMenu(profile, self._packs_folder)
+        bench, store = Workbench(profile, device, DeviceLock(data, device), plan), Store(data)
         clips = Gallery(store)
         self._studio = Studio(profile, bench, self._packs_folder, clips, self.actions, self.styles)
         pairing = Pairing(PairMaker(self._studio, clips, store.votes), store.votes)
@@ -109,8 +123,12 @@ class Engine(Rating):
         self.trainings = Trainings(
             data, profile, device, self.store, self._packs_folder, self.actions, self.styles
         )  # both stages: ask for one, watch it, put what it made to use
+        loras = PainterLoras(self._packs_folder)
+        self.picture_trainings = PictureTrainings(self.trainings, loras, profile)  # stage 2 for who draws first frames
         self.blind_rounds = BlindRounds(self._packs_folder, self.trainings.supply, self._pairing.order)  # did it help?
         self.loras = Loras(self._packs_folder, self._bench, data)  # those that were put to use
+        self.taught = Taught(self._packs_folder, self.trainings, self.actions)  # actions, as packs
+        self.published = Published(profile, self._packs_folder, bench, self.trainings.naming)  # checkpoints, as packs
 
     # What there is
 
@@ -118,20 +136,30 @@ class Engine(Rating):
         """One line for people: the profile, the device, whether the models are loaded."""
         if not self.loaded:
             return f"{self.profile.title}, models not loaded yet"
-        return f"{self.profile.title} on {self._bench.models.device}, models loaded"
+        return f"{self.profile.title} on {self._bench.models.where}, models loaded"
 
     @property
     def loaded(self) -> bool:
         """Whether the models are in memory."""
         return self._bench.models is not None
 
-    def missing_downloads(self) -> list[Download]:
-        """Downloads that are not on this machine yet; empty for the miniature."""
-        return self._bench.missing_downloads()
+    def check_machine(self) -> "Engine":
+        """This engine, or a UserError if its profile is too large for this machine and nobody insisted."""
+        self._bench.check()
+        return self
 
-    def allow_downloads(self) -> None:
+    def missing_downloads(self, *chosen: str) -> list[Download]:
+        """Downloads that are not on this machine yet, with those of painters and packs that were chosen; empty for the
+        miniature."""
+        return self._bench.missing_downloads(self._more(chosen))
+
+    def allow_downloads(self, *chosen: str) -> None:
         """The person has seen `missing_downloads` and agreed; the next use of the models fetches them."""
-        self._bench.allow_downloads()
+        self._bench.allow_downloads(self._more(chosen))
+
+    def painters(self) -> list[PainterChoice]:
+        """Who may draw the first frame, the profile's own first."""
+        return self._painters.choices()
 
     def packs(self, action: str, trials: bool = False) -> list[PackChoice]:
         """The menu of an action: its packs and their preference LoRAs on disk now, the default first, base last; with
@@ -151,10 +179,11 @@ class Engine(Rating):
         style = draw.choice(list(self.styles))
         return self._studio.complete(Recipe(draw.choice(self.actions[action].examples), action, style))
 
-    def defaults(self, sampler: str = "fast") -> Recipe:
-        """The profile's own steps, guidance and frames for this sampler, with some prompt, action and style."""
+    def defaults(self, sampler: str = "fast", pack: str | None = None) -> Recipe:
+        """The profile's own steps, guidance and frames for this sampler and motion, with some prompt, action and
+        style."""
         action, style = next(iter(self.actions)), next(iter(self.styles))
-        empty = Recipe(prompt=self.actions[action].examples[0], action=action, style=style, sampler=sampler)
+        empty = Recipe(prompt=self.actions[action].examples[0], action=action, style=style, sampler=sampler, pack=pack)
         return self._studio.complete(empty)
 
     # First frames
@@ -164,6 +193,12 @@ class Engine(Rating):
     ) -> Iterator[Progress | Picture]:
         """Draw the first frame; the last item is the Picture. No `steps`: the profile's. Raises UserError, Stopped."""
         return self._studio.draw(recipe, stop, steps=steps)
+
+    def first_frames(self, recipe: Recipe, stop: threading.Event) -> Iterator[Progress | Picture]:
+        """Draw `FEW` first frames to choose from, of this seed and those that follow; each Picture comes as soon as it
+        is done. Which is liked best is for `choose_first_frame`. Raises UserError, Stopped.
+        """
+        return self._studio.draw_several(recipe, FEW, stop)
 
     def repaint(
         self, recipe: Recipe, image: np.ndarray, mask: np.ndarray, stop: threading.Event
@@ -213,23 +248,32 @@ class Engine(Rating):
         return Picture(self.fit(media.read_video(video, max_frames=1).frames[0]), recipe)
 
     def evaluate(
-        self, clips: Path | Sequence[Path], stop: threading.Event, *, prompts: str = ""
+        self, clips: Path | Sequence[Path], stop: threading.Event, *, prompts: str = "", share: slice = slice(None)
     ) -> Iterator["Progress | Evaluation"]:
         """Measure the MP4s and GIFs of a folder, or these; the last item is the Evaluation. Raises UserError, Stopped.
 
         `prompts` is what a prompts file holds (`evaluation.clips`); it goes before the prompts in the clips' recipes.
+        `share` says which of the clips are measured.
         """
         from huvidpo_core.evaluation import evaluate
 
         with enough_memory():
             scorer, judge = self._bench.judges()
-            yield from evaluate(clips, stop, prompts=prompts, scorer=scorer, judge=judge)
+            yield from evaluate(clips, stop, prompts=prompts, share=share, scorer=scorer, judge=judge)
 
     # How
+
+    def warm_up_meanwhile(self) -> None:
+        """`warm_up` in a thread of its own."""
+        threading.Thread(target=self.warm_up, daemon=True, name="warm-up").start()
 
     def warm_up(self) -> None:
         """Load the models now; a failure is logged and shown when they are first needed."""
         self._bench.warm_up()
+
+    def _more(self, chosen: Sequence[str]) -> list[Download]:
+        found = (item for each in chosen for item in (*self._painters.downloads(each), *self._menu.downloads(each)))
+        return list(dict.fromkeys(found))
 
     def _load(self) -> "Models":
         return self._bench.load()

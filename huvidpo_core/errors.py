@@ -23,15 +23,30 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
+def device_lost(error: BaseException) -> bool:
+    """Whether the GPU failed under the work (`torch.AcceleratorError`): nothing runs on it in this process again."""
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error) and not out_of_memory(error)
+
+
+class MemoryExhaustedError(UserError):
+    """Memory ran out in the middle of the work."""
+
+
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Around heavy work: when memory runs out inside, a UserError says what to do."""
+    """Around heavy work: when memory runs out inside, or the GPU fails, a UserError says what to do."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        raise UserError(
-            "There is not enough memory for this. Ask for fewer frames, choose a profile of smaller pictures "
-            "(miniature), or close other programs that hold memory; then try again."
-        ) from error
+        if out_of_memory(error):
+            raise MemoryExhaustedError(
+                "There is not enough memory for this. Ask for fewer frames, choose a profile of smaller pictures "
+                "(miniature), or close other programs that hold memory; then try again."
+            ) from error
+        if device_lost(error):
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(
+                f"The GPU failed ({reason}). Restart the program: clips and votes are kept, and a training goes on "
+                "from its checkpoint."
+            ) from error
+        raise

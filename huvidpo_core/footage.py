@@ -83,6 +83,8 @@ def look(files: Sequence[Path], template: str, video: VideoConfig, compose: Comp
     template = " ".join(template.split())
     if not template:
         raise UserError("What do the clips show? Give a prompt, with {} for what varies: 'a {} ball bounces'.")
+    if template.count("{}") > 1:
+        raise UserError("The prompt has more than one {}. Keep one, for what varies from clip to clip.")
     if len(template) > MAX_PROMPT:
         raise UserError(f"The prompt has {len(template):,} characters; at most {MAX_PROMPT:,} are read. Shorten it.")
     clips, words = _find(files)
@@ -198,10 +200,14 @@ def _remarks_on_all(shots: Sequence[Shot], views: Sequence[View], template: str,
             f"{len(cropped)} {are} another shape than the {video.width} x {video.height} pixels of a clip made here: "
             f"the middle is used, and up to {most:.0%} of the picture is cut off at its edges."
         )
-    if "{}" in template and all(shot.take.text == without_gap(template) for shot in shots):
+    gaps = sum(shot.take.text == without_gap(template) for shot in shots) if "{}" in template else 0
+    if gaps == len(shots):
         found.append(
             "Nothing says what {} stands for, so it is left out. A text file beside each clip, of the same name, can."
         )
+    elif gaps:
+        whose = "of one clip" if gaps == 1 else f"of {gaps} clips"
+        found.append(f"Nothing fills the gap {whose}: {{}} is left out there.")
     return found
 
 

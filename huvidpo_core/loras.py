@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from huvidpo_core import media
+from huvidpo_core.adoption import numbered
 from huvidpo_core.errors import UserError
 from huvidpo_core.models import cards
 from huvidpo_core.models.packs import ActionPack, list_packs
@@ -22,6 +24,7 @@ from huvidpo_core.sharing import forget_old_exports, fresh_export
 from huvidpo_core.workbench import Workbench
 
 NOTES = "huvidpo"  # key of our own JSON in a LoRA file's metadata
+TOLD = ("base_model", "base_hash", "pack", "dataset_hash")  # what is taken over from it; anybody may have written it
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,16 @@ class Loras:
         return target
 
     def bring(self, file: Path, action: str, name: str = "") -> str:
-        """Take in a LoRA for an action's own pack, under `name` or its file's; returns its id.
+        """Take in a LoRA for an action's own pack, under `name`, or its file's with a number if that is taken; its id.
 
         Raises:
             UserError: it is no .safetensors, does not fit the network, or was trained on another base model.
         """
         from huvidpo_core.models import preference
 
-        pack, name = self._pack(action), name.strip() or file.stem
+        pack = self._pack(action)
+        free = (each for number in count(1) if (each := numbered(file.stem, number)) not in pack.preferences)
+        name = name.strip() or next(free)
         cards.free_file(pack, name)
         made = _notes(file)
         if made.get("base_hash", pack.base_hash) != pack.base_hash:
@@ -101,7 +106,8 @@ class Loras:
                 preference.read(file, unet)
             except UserError as error:
                 raise UserError(str(error).replace(str(file), file.name)) from error
-        cards.put(pack, name, file, {**made, "brought": time.time()})
+        told = {key: value for key, value in made.items() if key in TOLD and isinstance(value, str)}
+        cards.put(pack, name, file, told | {"brought": time.time()})
         return f"{pack.name}/{name}"
 
     def merge(self, loras: Sequence[str], weights: Sequence[float], name: str) -> str:

@@ -43,7 +43,8 @@ class Order:
       (`generation.exploring`), so that the two can be told apart.
     - "seeds": the first frame. Two seeds animate it.
     - "structural": the motion at large, of the reference `clip`; two seeds vary it (`generation.structural`).
-    - "models": the first frame and the seed. One side takes the recipe's pack, the other the pack `rival`.
+    - "models": the first frame and the seed. One side takes the recipe's pack, the other the pack `rival`. With a
+      `rival_painter` that is another one than the recipe's, each side's first frame is drawn by its own.
 
     `clip` is a clip of the gallery whose first frame is used; without one, the first frame is drawn.
 
@@ -56,6 +57,7 @@ class Order:
     count: int = 1
     clip: str = ""
     rival: str = ""
+    rival_painter: str | None = None
     keep: bool = False
 
 
@@ -89,9 +91,13 @@ class PairMaker:
         if order.clip:
             self._clips.get(order.clip)
         if order.source == "models":
-            self._studio.complete(recipe.with_(pack=order.rival))
-            if order.rival == recipe.pack:
+            one, other = (self._studio.complete(side) for side in _sides(order, recipe))
+            if (one.pack, one.painter) == (other.pack, other.painter):
                 raise UserError("Both sides would be made by the same model. Choose two different ones.")
+            if order.clip and order.rival_painter is not None:
+                raise UserError("A clip's first frame is drawn already. Leave out the clip, or the other painter.")
+        if order.source == "structural":
+            self._studio.complete(recipe.with_(reference=order.clip))
 
     def make(self, order: Order, stop: threading.Event) -> Iterator[Progress]:
         """Make and record one pair; on any failure, neither the pair nor a clip of it stays. Raises UserError, Stopped.
@@ -102,12 +108,16 @@ class PairMaker:
         if order.clip:
             shown = self._clips.get(order.clip)
             origin = "uploaded" if shown.recipe.origin == "brought" else shown.recipe.origin
-            recipe, image = recipe.with_(origin=origin), media.read_image(shown.picture)
+            recipe = recipe.with_(origin=origin, painter=shown.recipe.painter)
+            pictures = {recipe.painter: media.read_image(shown.picture)}
         else:
-            picture = yield from _through(self._studio.draw(recipe, stop, patient=True))
-            recipe, image = picture.recipe, picture.image
+            recipe, pictures = recipe.with_(origin="generated"), {}
         films: list[Film] = []
         for side in _sides(order, recipe):
+            if side.painter not in pictures:
+                drawn = yield from _through(self._studio.draw(side, stop, patient=True))
+                pictures[side.painter] = drawn.image
+            image = pictures[side.painter]
             films.append((yield from _through(self._studio.film(side, image, stop, patient=True))))
         made: list[Clip] = []
         try:
@@ -125,7 +135,7 @@ class Pairing:
     """The queue of orders and the thread that works on it; safe to be used from many threads."""
 
     def __init__(self, maker: PairMaker, votes: Votes) -> None:
-        self._maker, self._votes = maker, votes
+        self.maker, self._votes = maker, votes
         self._changed = threading.Condition()  # guards all that follows
         self._waiting: deque[Order] = deque()  # one entry for each pair
         self._current: Order | None = None
@@ -137,7 +147,7 @@ class Pairing:
 
     def order(self, order: Order) -> None:
         """Make these pairs, after those ordered before. Raises UserError for an order that cannot be carried out."""
-        self._maker.check(order)
+        self.maker.check(order)
         with self._changed:
             if order.keep:
                 self._kept.pop(order.recipe.action, None)
@@ -197,7 +207,7 @@ class Pairing:
         while order:
             error = ""
             try:
-                for progress in self._maker.make(order, self._stop):
+                for progress in self.maker.make(order, self._stop):
                     self._progress = progress
             except Stopped:
                 pass
@@ -217,7 +227,11 @@ class Pairing:
 def _sides(order: Order, recipe: Recipe) -> tuple[Recipe, Recipe]:
     """What the two clips of a pair are made from."""
     if order.source == "models":
-        return recipe, recipe.with_(pack=order.rival)
+        asked = order.recipe  # another method has another number of steps of its own
+        painter = recipe.painter if order.rival_painter is None else order.rival_painter
+        return recipe, recipe.with_(
+            pack=order.rival, steps=asked.steps, guidance=asked.guidance, strength=asked.strength, painter=painter
+        )
     if order.source == "structural":
         recipe = recipe.with_(reference=order.clip, eta=draw_eta(recipe.seed))
     other = recipe.with_(seed=random.Random(recipe.seed).randrange(2**32))

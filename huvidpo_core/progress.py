@@ -36,10 +36,16 @@ class Stopwatch:
     def __init__(self, stage: str, total: int) -> None:
         self._stage, self._total = stage, total
         self._first: tuple[int, float] | None = None  # the first step that was told, and when
+        self._apart = 0.0  # seconds since then that went into no step
+
+    def leave_out(self, seconds: float) -> None:
+        """These went into something else since the last step."""
+        if self._first:
+            self._apart += seconds
 
     def at(self, step: int, preview: np.ndarray | None = None) -> Progress:
         """Progress after `step` of the stage's steps."""
-        now = time.monotonic()
+        now = time.monotonic() - self._apart
         first, began = self._first = self._first or (step, now)
         left = (now - began) / (step - first) * (self._total - step) if step > first else None
         return Progress(self._stage, step, self._total, left, preview)

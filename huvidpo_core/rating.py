@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from huvidpo_core.pairing import Order, Pairing, PairQueue
 from huvidpo_core.preferences.records import Ballot, Revealed, Showing, VotesReport
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.progress import Progress
+from huvidpo_core.results import Picture
 from huvidpo_core.workbench import Workbench
 
 
@@ -42,6 +44,24 @@ class Rating:
     def make_pairs(self, order: Order) -> None:
         """Have pairs made in the background. Raises UserError for an order that cannot be carried out."""
         self._pairing.order(order)
+
+    def make_pairs_now(
+        self, orders: Sequence[Order], stop: threading.Event, share: slice = slice(None)
+    ) -> Iterator[Progress | int]:
+        """Make one pair of each of these orders, or of a share of them, here; the last item is how many.
+
+        Raises:
+            UserError: one of the orders cannot be carried out, of whichever share; none is made then. Or making one
+                failed; those before it stay.
+            Stopped: `stop` was set; pairs that are finished stay.
+        """
+        maker, own = self._pairing.maker, orders[share]
+        for order in dict.fromkeys(orders):
+            maker.check(order)
+        for number, order in enumerate(own, 1):
+            for item in maker.make(order, stop):
+                yield replace(item, stage=f"{item.stage}, pair {number} of {len(own)}")
+        yield len(own)
 
     def pair_queue(self, action: str | None = None, rater: str = "") -> PairQueue:
         """How many pairs are ready for this rater (or for who asked last), being made and ordered; the last error."""
@@ -98,6 +118,20 @@ class Rating:
         made from the rated clips of one prompt. Raises UserError.
         """
         self.store.votes.rate_clip(clip_id, rater, score)
+
+    def choose_first_frame(self, offer: str, rater: str, chosen: Picture, others: Sequence[Picture]) -> None:
+        """Write down that of some first frames of one prompt this one is better than the others; durable when this
+        returns. Whoever chooses again from the same `offer`, any 1 to 32 letters and digits, means the new choice.
+
+        Raises:
+            UserError: there is no other one, or none that differs.
+        """
+        drawn = [picture.image if picture.drawn is None else picture.drawn for picture in (chosen, *others)]
+        self.store.picture_choices.choose(offer, rater, chosen.recipe.to_dict(), drawn[0], drawn[1:])
+
+    def choose_no_first_frame(self, offer: str, rater: str) -> None:
+        """None of them: what was chosen from the same offer before no longer counts. Raises UserError."""
+        self.store.picture_choices.withdraw(offer, rater)
 
     def undo_vote(self, rater: str) -> Showing | None:
         """Take this rater's last answer back and open its pair again; None where there is none. Raises UserError."""

@@ -9,8 +9,12 @@ from huvidpo_core.errors import UserError
 
 MAX_PROMPT = 2000  # characters; the text encoders read far less, a longer text is a paste gone wrong
 MAX_STEPS, MAX_GUIDANCE, FRAMES = 200, 30, (2, 64)
+SEEDS = 2**32
 SAMPLERS = ("fast", "ddim")
 ORIGINS = ("generated", "edited", "uploaded", "brought")
+# Methods to compare with, in place of a pack of one's own: behind a pack's name, its motion with LAMP's attention (key
+# frame 0 only) and no preference LoRA; alone, AnimateDiff, which knows no packs.
+LAMP, ANIMATEDIFF = "@lamp", "@animatediff"
 
 
 @dataclass(frozen=True)
@@ -18,10 +22,11 @@ class Recipe:
     """The settings of one clip.
 
     `pack` is the action pack's folder name below `lora_weights/<family>/`, with `/NAME` behind it for one of its
-    preference LoRAs, or empty for the bare base model. `strength` scales the pack (0 = base, 1 = as trained).
-    `origin` tells where the first frame came from ("brought": the whole clip did) and `first_frame` is the SHA-256 of
-    its RGB bytes. `reference` is the id of the clip whose motion this one varies, or empty, and `eta` how much of it
-    was noised away (`generation.structural`).
+    preference LoRAs, or `LAMP`; or `ANIMATEDIFF`; or empty for the bare base model. `strength` scales the pack (0 =
+    base, 1 = as trained). `painter` is who drew the first frame: empty for the profile's own. `origin` tells where the
+    first frame came from ("brought": the whole clip did) and `first_frame` is the SHA-256 of its RGB bytes. `reference`
+    is the id of the clip whose motion this one varies, or empty, and `eta` how much of it was noised away
+    (`generation.structural`).
     """
 
     prompt: str
@@ -40,6 +45,7 @@ class Recipe:
     eta: float = 0.0
     profile: str = ""
     version: str = ""
+    painter: str = ""
 
     @classmethod
     def asked(
@@ -55,6 +61,7 @@ class Recipe:
         pack: str | None = None,
         strength: float | None = None,
         frames: float | None = None,
+        painter: str | None = None,
     ) -> "Recipe":
         """What a command line or a program asks for. None, and nothing else, leaves a setting to its default.
 
@@ -66,6 +73,7 @@ class Recipe:
             "steps": check_steps(_number("number of steps", steps, int)),
             "guidance": _within("guidance", _number("guidance", guidance), 0, MAX_GUIDANCE),
             "sampler": sampler,
+            "painter": painter,
             "strength": _number("strength", strength),
             "frames": _within("number of frames", _number("number of frames", frames, int), *FRAMES),
         }
@@ -84,7 +92,7 @@ class Recipe:
         _one_of("style", self.style, styles)
         _one_of("sampler", self.sampler, SAMPLERS)
         _one_of("origin", self.origin, ORIGINS)
-        _within("seed", self.seed, 0, 2**32 - 1)
+        _within("seed", self.seed, 0, SEEDS - 1)
         _within("number of steps", self.steps, 0, MAX_STEPS)
         _within("guidance", self.guidance, -1, MAX_GUIDANCE)
         _within("strength", self.strength, 0, 1.5)

@@ -10,10 +10,12 @@ from huvidpo_core.recipe import Recipe
 
 @dataclass(frozen=True)
 class Picture:
-    """A first frame: uint8 (h, w, 3) at the video model's size, and the recipe that made it."""
+    """A first frame: uint8 (h, w, 3) at the video model's size, and the recipe that made it. `drawn` is the same as the
+    painter drew it, which may be larger; None where it was not drawn."""
 
     image: np.ndarray
     recipe: Recipe
+    drawn: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,14 @@ class PackChoice:
     id: str
     title: str
     trial: bool = False  # a LoRA that is only in blind rounds so far
+
+
+@dataclass(frozen=True)
+class PainterChoice:
+    """One entry of the menu of painters. `id` is what `Recipe.painter` holds ('' is the profile's own)."""
+
+    id: str
+    title: str
 
 
 @dataclass(frozen=True)

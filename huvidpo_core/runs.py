@@ -13,7 +13,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from huvidpo_core import adoption
-from huvidpo_core.config import ROOT, Profile
+from huvidpo_core.config import ROOT, Profile, build
 from huvidpo_core.errors import UserError
 from huvidpo_core.progress import Progress
 from huvidpo_core.training.record import Kind, RunFolder, identity
@@ -28,7 +28,7 @@ ENVIRONMENT = {
 }
 """Of a training's process, but for what this process has set otherwise."""
 
-COMMANDS: dict[Kind, str] = {"align": "align", "teach": "train-motion"}
+COMMANDS: dict[Kind, str] = {"align": "align", "teach": "train-motion", "picture": "align-first-frame"}
 
 
 class Runs:
@@ -46,11 +46,12 @@ class Runs:
         Under `accelerate launch` every process calls this with the same folder.
         """
         from huvidpo_core.alignment import Alignment
+        from huvidpo_core.picture_alignment import PictureAlignment
         from huvidpo_core.teaching import Teaching
         from huvidpo_core.training.crew import Crew
 
         crew, device = Crew.gather(self._device)
-        work = {"align": Alignment, "teach": Teaching}[run.asked()["kind"]]
+        work = {"align": Alignment, "teach": Teaching, "picture": PictureAlignment}[run.asked()["kind"]]
         yield from work(run, self._profile, device, crew, self._data).carry_out(stop)
 
     @contextmanager
@@ -73,6 +74,20 @@ class Runs:
         """A run by its folder, wherever it is. Raises UserError."""
         return RunFolder.open(path.absolute())
 
+    def prolong(self, run: RunFolder, steps: int) -> None:
+        """Ask for this many steps in all, 0 for twelve passes over the pairs, before it is resumed. Raises UserError
+        where that would change nothing."""
+        passes = 0
+        if steps == 0 and run.asked()["kind"] != "teach":
+            from huvidpo_core.training import split
+            from huvidpo_core.training.settings import AlignSettings
+            from huvidpo_core.training.source import Source
+
+            settings = build(AlignSettings, run.asked()["settings"], "run.json: settings")
+            train, _ = split.parted(Source.load(run.path).pairs, settings)
+            passes = split.passes(train, settings.batch)
+        run.prolong(steps, passes)
+
     # A process of its own
 
     def start(self, run: RunFolder) -> None:
@@ -94,21 +109,22 @@ class Runs:
         threading.Thread(target=process.wait, daemon=True).start()  # or it would stay as a zombie
         run.tell(status="running", stage="starting", message="", seconds_left=None, **identity(process.pid))
 
-    def runs(self, kind: Kind = "align") -> list[RunFolder]:
-        """All runs of a kind in the data folder, newest first; what is none is left out."""
+    def runs(self, *kinds: Kind) -> list[RunFolder]:
+        """All runs of these kinds, by default alignments, in the data folder, newest first; what is none is left
+        out."""
         found = []
         for path in (self._data / "runs").glob("*/run.json"):
             try:
                 run = RunFolder.open(path.parent)
-                if (asked := run.asked())["kind"] == kind:
+                if (asked := run.asked())["kind"] in (kinds or ("align",)):
                     found.append((asked.get("created", 0.0), run))
             except UserError as error:
                 log.warning("a training is not listed: %s", error)
         return [run for _, run in sorted(found, key=lambda each: (each[0], each[1].path.name), reverse=True)]
 
-    def find(self, name: str, kind: Kind = "align") -> RunFolder:
-        """A run of a kind in the data folder by its folder's name. Raises UserError."""
-        if name not in {run.path.name for run in self.runs(kind)}:
+    def find(self, name: str, *kinds: Kind) -> RunFolder:
+        """A run of these kinds, by default an alignment, in the data folder by its folder's name. Raises UserError."""
+        if name not in {run.path.name for run in self.runs(*kinds)}:
             raise UserError("That training is no longer there. Reload the page to see those that are.")
         return RunFolder(self._data / "runs" / name)
 
@@ -119,8 +135,8 @@ class Runs:
         adoption.withdraw(run, self._packs)
         shutil.rmtree(run.path, ignore_errors=True)
 
-    def _fresh(self, action: str) -> Path:
+    def fresh_folder(self, about: str) -> Path:
         """A run's folder that is not there yet, two in one second included."""
-        path = self._data / "runs" / time.strftime(f"%Y%m%d-%H%M%S-{action}")
+        path = self._data / "runs" / time.strftime(f"%Y%m%d-%H%M%S-{about}")
         others = (path.with_name(f"{path.name}-{number}") for number in count(2))
         return next(each for each in chain([path], others) if not each.exists())

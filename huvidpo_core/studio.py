@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from huvidpo_core.config import Action, Profile, Style, compose_prompt
 from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.gallery import Gallery
 from huvidpo_core.models.menu import PackMenu
+from huvidpo_core.models.painter_menu import PainterMenu
 from huvidpo_core.progress import Progress, Stopwatch, generate
-from huvidpo_core.recipe import Recipe, check_steps
+from huvidpo_core.recipe import ANIMATEDIFF, SEEDS, Recipe, check_steps
 from huvidpo_core.results import Clip, Film, Picture
 from huvidpo_core.workbench import Workbench
 
@@ -37,19 +39,28 @@ class Studio:
         styles: Mapping[str, Style],
     ) -> None:
         self.profile = profile
-        self._bench, self._packs, self._menu, self._clips = bench, packs, PackMenu(packs), clips
+        self._bench, self._packs, self._menu, self._clips = bench, packs, PackMenu(packs, profile), clips
+        self._painters = PainterMenu(profile, packs)
         self._actions, self._styles = actions, styles
 
     def complete(self, recipe: Recipe) -> Recipe:
         """The recipe with every 'profile's own' filled in, checked. Raises UserError."""
         recipe.check(self._actions, self._styles)
         video = self.profile.video
-        default_steps = video.steps if recipe.sampler == "fast" else video.ddim_steps
+        steps, guidance = video.steps if recipe.sampler == "fast" else video.ddim_steps, video.guidance
         if recipe.pack:
             self._menu.check(recipe.pack)
+        if recipe.pack == ANIMATEDIFF and self.profile.animatediff:
+            if recipe.reference:
+                raise UserError("AnimateDiff cannot vary the motion of another clip. Choose another motion.")
+            steps, guidance = self.profile.animatediff.steps, self.profile.animatediff.guidance
+            recipe = recipe.with_(strength=1.0)  # of a pack, and it has none
+        painter = "" if recipe.origin in ("uploaded", "brought") else recipe.painter
+        self._painters.check(painter)
         return recipe.with_(
-            steps=recipe.steps or default_steps,
-            guidance=video.guidance if recipe.guidance < 0 else recipe.guidance,
+            painter=painter,
+            steps=recipe.steps or steps,
+            guidance=guidance if recipe.guidance < 0 else recipe.guidance,
             frames=recipe.frames or video.frames,
             pack=self._menu.default(recipe.action) if recipe.pack is None else recipe.pack,
             profile=self.profile.name,
@@ -66,9 +77,21 @@ class Studio:
     ) -> Iterator[Progress | Picture]:
         """Draw the first frame; the last item is the Picture. No `steps`: the profile's. Raises UserError, Stopped."""
         check_steps(steps)
-        recipe = self.complete(recipe).with_(origin="generated")
-        yield from self._paint(recipe, stop, patient, lambda models, text, style, on_step: models.painter.draw(
+        recipe = self.complete(recipe.with_(origin="generated"))
+        yield from self._paint(recipe, stop, patient, lambda painter, text, style, on_step: painter.draw(
             text, style.negative_prompt, recipe.seed, on_step, steps=steps or 0))  # fmt: skip
+
+    def draw_several(self, recipe: Recipe, count: int, stop: threading.Event) -> Iterator[Progress | Picture]:
+        """Draw `count` first frames, of this seed and those that follow it; each Picture comes as soon as it is done.
+
+        Raises UserError, Stopped.
+        """
+        for number in range(count):
+            seeded = recipe.with_(seed=(recipe.seed + number) % SEEDS)
+            for item in self.draw(seeded, stop):
+                if isinstance(item, Progress):
+                    item = replace(item, stage=f"{item.stage}, {number + 1} of {count}")
+                yield item
 
     def repaint(
         self, recipe: Recipe, image: np.ndarray, mask: np.ndarray, stop: threading.Event
@@ -76,11 +99,8 @@ class Studio:
         """Draw the masked part (bool (h, w)) of a picture anew, the rest stays. Raises UserError, Stopped."""
         if mask.shape != image.shape[:2] or not mask.any():
             raise UserError("Nothing is marked. Brush over the part that should be drawn anew, then try again.")
-        recipe = self.complete(recipe).with_(origin="edited")
-        size = self.profile.first_frame  # the painter's own, which may be larger than the video's
-        image = media.fit(image, size.width, size.height)
-        mask = media.fit(_grey(mask), size.width, size.height)[..., 0] > 127
-        yield from self._paint(recipe, stop, False, lambda models, text, style, on_step: models.painter.repaint(
+        recipe = self.complete(recipe.with_(origin="edited"))
+        yield from self._paint(recipe, stop, False, lambda painter, text, style, on_step: painter.repaint(
             image, mask, text, style.negative_prompt, recipe.seed, on_step))  # fmt: skip
 
     def animate(self, recipe: Recipe, image: np.ndarray, stop: threading.Event) -> Iterator[Progress | Clip]:
@@ -120,10 +140,12 @@ class Studio:
         style = self._styles[recipe.style]
         text = compose_prompt(recipe.prompt, self._actions[recipe.action], style)
         with self._bench.reserved(stop, patient=patient):
-            models = yield from self._bench.ready(stop)
+            models = yield from self._bench.ready(stop, self._menu.downloads(recipe.pack))
+            models.check_room(recipe.frames)
+            animator = models.animator_for(recipe.pack)
             pack = models.use_pack(self._packs, recipe.pack, recipe.strength)
             watch: Stopwatch | None = None
-            for step, preview in models.animator.steps(
+            work = animator.steps(
                 image,
                 text,
                 self.profile.video.negative_prompt,
@@ -135,13 +157,15 @@ class Studio:
                 reference=reference,
                 eta=recipe.eta,
                 shared_noise=pack.shared_noise if pack and recipe.strength else None,
-            ):
-                watch = watch or Stopwatch("animating", step.total)
-                yield watch.at(step.index + 1, preview)
-                if stop.is_set():
-                    raise Stopped
+            )
+            with closing(work):
+                for step, preview in work:
+                    watch = watch or Stopwatch("animating", step.total)
+                    yield watch.at(step.index + 1, preview)
+                    if stop.is_set():
+                        raise Stopped
             yield Progress("decoding the clip", 0, 1)
-            frames = models.animator.finish(step.latents)
+            frames = animator.finish(step.latents)
         yield Film(recipe, image, frames, time.monotonic() - began)
 
     def _frames_of(self, clip_id: str, most: int) -> np.ndarray:
@@ -156,24 +180,22 @@ class Studio:
         style = self._styles[recipe.style]
         text = compose_prompt(recipe.prompt, self._actions[recipe.action], style)
         with self._bench.reserved(stop, patient=patient):
-            models = yield from self._bench.ready(stop)
+            needed = self._painters.downloads(recipe.painter)
+            models = yield from self._bench.ready(stop, needed)
+            painter = models.painter_for(recipe.painter, self._painters.lora(recipe.painter))
             watch: Stopwatch | None = None
 
             def run(report) -> np.ndarray:
                 def on_step(step: int, total: int, latents) -> bool:
                     nonlocal watch
                     watch = watch or Stopwatch("drawing the first frame", total)
-                    ended = report(watch.at(step, models.picture_preview(latents)))
+                    ended = report(watch.at(step, painter.preview(latents)))
                     return report(Progress("decoding the picture", 0, 1)) if step == total else ended
 
-                return work(models, text, style, on_step)
+                return work(painter, text, style, on_step)
 
             for item in generate(run, stop):
                 if isinstance(item, Progress):
                     yield item
         # After the lock is released: whoever gets the picture may animate it at once, before asking for a next item.
-        yield Picture(self.fit(item), recipe)
-
-
-def _grey(mask: np.ndarray) -> np.ndarray:
-    return np.repeat((mask.astype(np.uint8) * 255)[..., None], 3, axis=2)
+        yield Picture(self.fit(item), recipe, item)

@@ -1,15 +1,18 @@
 """What a preference training may learn from: the votes and ratings of a data folder, or a dataset.
 
-Pairs come from votes, and from ratings, of which those of one prompt are paired; single clips from ratings alone.
+Pairs come from votes, and from ratings, of which those of one prompt are paired where nobody voted on the two; single
+clips from ratings alone; pairs of first frames from choices.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from huvidpo_core.config import Action, Style, compose_prompt
+from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.pairs import RatedClip, TrainingPair, from_ratings, from_votes, mask_of
+from huvidpo_core.preferences.picture_choices import PictureChoice, as_pairs
 from huvidpo_core.preferences.records import Answer, Rating
 from huvidpo_core.preferences.singles import JudgedClip, from_single_ratings
 from huvidpo_core.preferences.store import Store
@@ -59,11 +62,14 @@ class Supply:
 
     def stock(self, action: str, raters: Collection[str] = ()) -> Stock:
         """How much these raters, by default all, have given for an action. Raises UserError."""
-        answers = self._answers(action, raters)
-        pairs = from_votes(answers) + self._rated(action, raters)
+        answers, (ratings, clips) = self._answers(action, raters), self._rated_clips(action, raters)
+        pairs = _judged(answers, ratings, clips)
+        undecided = {_both(pair) for pair in pairs if not pair.decided}
         taken_sides = {frozenset((answer.left, answer.right)) for answer in answers if mask_of(answer).any()}
-        undecided = {frozenset((pair.first, pair.second)) for pair in pairs if not pair.decided}
-        return Stock(len(pairs), sum(pair.decided > 0 for pair in pairs), len(taken_sides & undecided))
+        for rater in {rating.rater for rating in ratings}:
+            alone = from_ratings([rating for rating in ratings if rating.rater == rater], clips)
+            taken_sides |= {_both(pair) for pair in alone if pair.decided}
+        return Stock(len(pairs), len(pairs) - len(undecided), len(taken_sides & undecided))
 
     def rated_stock(self, action: str, raters: Collection[str] = ()) -> RatedStock:
         """How many clips of an action these raters, by default all, have rated alone. Raises UserError."""
@@ -71,6 +77,27 @@ class Supply:
         judged = from_single_ratings(ratings, clips)
         good = sum(clip.good for clip in judged)
         return RatedStock(len(clips), good, len(judged) - good)
+
+    def choices(self, profile: str, raters: Collection[str] = ()) -> list[PictureChoice]:
+        """What these raters, by default all, chose from a few first frames of this profile. Raises UserError."""
+        made = self.store.picture_choices.list(raters)
+        return [choice for choice in made if choice.recipe.get("profile", profile) == profile]
+
+    def first_frames(self, profile: str, raters: Collection[str] = ()) -> "Source":
+        """What these choices teach of first frames. Raises UserError: nothing to learn from."""
+        from huvidpo_core.training.source import Source
+
+        pairs = []
+        for choice in self.choices(profile, raters):
+            recipe = choice.recipe
+            text = self.text(recipe.get("prompt", ""), recipe.get("action", ""), recipe.get("style", ""))
+            pairs += as_pairs(choice, text)
+        if not pairs:
+            raise UserError(
+                "No first frame has been chosen from others yet. In Create, press Four to choose from, and choose; 20 "
+                "choices are a beginning."
+            )
+        return Source.of(pairs, self.store.picture_choices.file, lambda pair: pair.prompt)
 
     def counts(self) -> dict[str, int]:
         """How many votes there are for each action that has any. Raises UserError."""
@@ -84,7 +111,12 @@ class Supply:
         """What these raters, by default all, teach of an action. Raises UserError: nothing to learn from."""
         from huvidpo_core.training.source import Source
 
-        pairs = from_votes(self._answers(action, raters)) + self._rated(action, raters)
+        pairs = _judged(self._answers(action, raters), *self._rated_clips(action, raters))
+        if not any(pair.decided for pair in pairs) and self.stock(action, raters).disputed:
+            raise UserError(
+                "Nothing can be learned from these votes: wherever a clip was called better, raters contradict each "
+                "other. Choose whose votes are to count, or rate some more pairs."
+            )
         recipes = self._recipes({pair.first for pair in pairs})
 
         def text(pair: TrainingPair) -> str:
@@ -133,9 +165,6 @@ class Supply:
     def _recipes(self, clips: Collection[str]) -> dict[str, Mapping[str, Any]]:
         return {clip.id: clip.recipe for clip in self.store.find(clips).values()}
 
-    def _rated(self, action: str, raters: Collection[str]) -> list[TrainingPair]:
-        return from_ratings(*self._rated_clips(action, raters))
-
     def _rated_clips(self, action: str, raters: Collection[str]) -> tuple[list[Rating], dict[str, RatedClip]]:
         """What these raters gave, to clips of all actions, and the clips of this one that are there."""
         ratings = [rating for rating in self.store.votes.ratings() if not raters or rating.rater in raters]
@@ -145,3 +174,14 @@ class Supply:
                 frames, _ = self.store.length(clip.id)
                 clips[clip.id] = RatedClip(frames, clip.recipe.get("prompt", ""), action)
         return ratings, clips
+
+
+def _judged(answers: Sequence[Answer], ratings: Sequence[Rating], clips: Mapping[str, RatedClip]) -> list[TrainingPair]:
+    """Each pair of clips once: a vote, which compares the two, counts for more than what each was rated alone."""
+    voted = from_votes(answers)
+    known = {_both(pair) for pair in voted}
+    return voted + [pair for pair in from_ratings(ratings, clips) if _both(pair) not in known]
+
+
+def _both(pair: TrainingPair) -> frozenset[str]:
+    return frozenset((pair.first, pair.second))

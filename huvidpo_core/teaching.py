@@ -16,7 +16,7 @@ from huvidpo_core.footage import LONGEST, read_clip
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.generation.denoise import make_scheduler
 from huvidpo_core.generation.latents import encode
-from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.models.packs import TAUGHT, ActionPack
 from huvidpo_core.models.weights import model_hash
 from huvidpo_core.training.crew import Crew
 from huvidpo_core.training.material import CLIPS, Material
@@ -36,7 +36,7 @@ class Teaching(RunProcess):
     def __init__(self, run: RunFolder, profile: Profile, device: torch.device, crew: Crew, data: Path) -> None:
         """See `RunProcess`. Raises UserError for a damaged record."""
         super().__init__(run, profile, device, crew, data)
-        self._settings = build(MotionSettings, self._asked["settings"], "run.json: settings").check()
+        self._settings = self._in_room(build(MotionSettings, self._asked["settings"], "run.json: settings").check())
         self._material = Material.load(run.path)
         self._takes: Takes | None = None  # from `_encode`
 
@@ -98,10 +98,11 @@ class Teaching(RunProcess):
         if not self._asked["adopt"]:
             return message
         try:
-            name = adoption.adopt_pack(self.run, Path(self._asked["packs"]))
+            packs = Path(self._asked["packs"])
+            title = ActionPack.load(packs / adoption.adopt_pack(self.run, packs)).title
         except UserError as error:
             return f"{message} It could not be put to use: {error}"
-        return f"{message} Create offers it as '{name}'."
+        return f"{message} Create offers it as “{title}”."
 
     def _save_pack(self, teacher: Teacher, animator: Animator) -> None:
         asked, video, material = self._asked, self._profile.video, self._material
@@ -126,7 +127,7 @@ class Teaching(RunProcess):
                 "steps": teacher.step,
                 "clips": len(teacher.trained),
                 "held_out": len(teacher.held_out),
-                "source": "taught in HuViDPO Lab",
+                "source": TAUGHT,
                 "dataset_hash": material.digest,
                 "settings": asdict(teacher.settings),
                 "examples": prompts[:EXAMPLES],

@@ -15,6 +15,7 @@ from huvidpo_core.footage import Footage, look
 from huvidpo_core.models import cards
 from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.preferences.store import Store
+from huvidpo_core.recipe import ANIMATEDIFF, LAMP
 from huvidpo_core.runs import Runs
 from huvidpo_core.supply import Supply
 from huvidpo_core.training.material import CLIPS
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from huvidpo_core.training.settings import AlignSettings
     from huvidpo_core.training.source import Source
 
-PUBLISHED: dict[Kind, str] = {"align": "huvidpo", "teach": "lamp"}  # presets for a profile that has none
+PUBLISHED: dict[Kind, str] = {"align": "huvidpo", "teach": "lamp", "picture": "diffusion_dpo"}
+"""Presets for a profile that has none."""
 
 
 class Trainings(Runs):
@@ -78,14 +80,18 @@ class Trainings(Runs):
 
         if action not in self._actions:
             raise UserError(f"There is no action '{action}'. Choose one of: {', '.join(self._actions)}.")
+        from huvidpo_core.training.lessons import teaching
+
         settings.check()
         if pack is None:
             pack = action if (self._packs / action).is_dir() else ""
+        if pack == ANIMATEDIFF or pack.endswith(LAMP):
+            raise UserError(f"'{pack}' is there to be compared with; it cannot be trained on. Choose an action pack.")
         beside = ActionPack.load(self._packs / pack) if pack else None
         if beside and name:
             cards.free_file(beside, name)
         source = self._source(action, settings, dataset, raters)
-        path = (output or self._fresh(action)).absolute()
+        path = (output or self.fresh_folder(action)).absolute()
         run = RunFolder.create(
             path,
             {
@@ -98,6 +104,7 @@ class Trainings(Runs):
                 "profile": self._profile.name,
                 "packs": str(self._packs.absolute()),
                 **source.counts,
+                "taught": len(teaching(source.pairs, ties=settings.tie_threshold > 0)),  # ties alone say nothing
                 "clips": len(source.clips),
                 "dataset": str(dataset) if dataset else "",
                 "settings": asdict(settings),
@@ -113,6 +120,9 @@ class Trainings(Runs):
                 "A dataset holds pairs, and the loss 'kto' learns from ratings of single clips. Leave out the dataset, "
                 "or choose another loss."
             )
+        known = [] if dataset else self.supply.raters()
+        if known and (unknown := [rater for rater in raters if rater not in known]):
+            raise UserError(f"Nobody called '{unknown[0]}' has rated. Choose from: {', '.join(known)}.")
         if settings.single:
             return self.supply.ratings(action, raters)
         return self.supply.dataset(dataset) if dataset else self.supply.votes(action, raters)
@@ -139,8 +149,9 @@ class Trainings(Runs):
 
         own = self._profile.name if self._profile.name in self.presets(kind) else PUBLISHED[kind]
         chosen = {name: value for name, value in changes.items() if value is not None}
-        load = load_settings if kind == "align" else load_motion_settings
-        return replace(load(source or own), **chosen).check()
+        if kind == "teach":
+            return replace(load_motion_settings(source or own), **chosen).check()
+        return replace(load_settings(source or own, ASSETS / kind), **chosen).check()
 
     def needs(self, settings: "AlignSettings") -> str:
         """How much memory a training with these settings will take, as a sentence; a second or two."""
@@ -157,13 +168,13 @@ class Trainings(Runs):
         """Prepare a run and start it; `changes` are settings in place of the preset's. Without a `name` the LoRA gets a
         short one that is free. Raises UserError.
         """
-        self._known(preset, "align")
+        self.known(preset, "align")
         name = name or self._free_name(action)
         run = self.prepare(action, self.settings(preset, **changes), raters=raters, name=name)
         self.start(run)
         return run
 
-    def _known(self, preset: str, kind: Kind) -> None:
+    def known(self, preset: str, kind: Kind) -> None:
         """Whoever asks from outside names no file of this machine."""
         if preset and preset not in self.presets(kind):
             raise UserError(f"There is no preset '{preset}'. Choose one of: {', '.join(self.presets(kind))}.")
@@ -211,7 +222,7 @@ class Trainings(Runs):
         """
         check_name(action)
         settings.check()
-        path = (output or self._fresh(action)).absolute()
+        path = (output or self.fresh_folder(action)).absolute()
         RunFolder.check_free(path)
         if taken := [name for name in (CLIPS, PACK) if (path / name).exists()]:  # perhaps the clips themselves
             raise UserError(f"{path} holds a folder '{taken[0]}' already, which would be replaced. Choose another.")
@@ -240,7 +251,7 @@ class Trainings(Runs):
         """Prepare a run that teaches an action and start it; `changes` are settings in place of the preset's. Raises
         UserError.
         """
-        self._known(preset, "teach")
+        self.known(preset, "teach")
         settings = self.settings(preset, "teach", **changes)
         run = self.prepare_teaching(action, clips, prompt, settings, title=title)
         self.start(run)
@@ -256,13 +267,16 @@ class Trainings(Runs):
         """Put to use, under `name`, what a finished run made; what Create calls it.
 
         A LoRA goes beside its action pack, as 'PACK/NAME', `more` being added to its card; a taught action's pack among
-        the others, as 'NAME'.
+        the others, as 'NAME'; a LoRA for first frames among the painters, as 'lora:NAME'.
 
         Raises:
             UserError: it is not finished, there is no pack to put a LoRA beside, the name is taken or cannot be one.
         """
-        if run.asked()["kind"] == "teach":
+        kind = run.asked()["kind"]
+        if kind == "teach":
             return adoption.adopt_pack(run, self._packs, name)
+        if kind == "picture":
+            return adoption.adopt_painter(run, self._packs, name)
         return adoption.adopt(run, self._packs, name, more)
 
     def result(self, run: RunFolder) -> Path:

@@ -2,13 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from huvidpo_core.config import Download, Profile
+from huvidpo_core.config import Download, Profile, hub_cache
 from huvidpo_core.device_lock import DeviceLock
-from huvidpo_core.errors import Stopped, UserError, enough_memory
+from huvidpo_core.errors import MemoryExhaustedError, Stopped, UserError, enough_memory
 from huvidpo_core.progress import Progress
 
 if TYPE_CHECKING:
@@ -21,31 +21,40 @@ log = logging.getLogger(__name__)
 class Workbench:
     """Knows no prompts and no clips. Importing it loads neither torch nor diffusers."""
 
-    def __init__(self, profile: Profile, device: str | None, lock: DeviceLock | None = None) -> None:
-        """`lock` is what other processes of the same data folder wait for, such as trainings."""
-        self.profile = profile
+    def __init__(self, profile: Profile, device: str | None, lock: DeviceLock | None = None, plan: str = "") -> None:
+        """`lock` is what other processes of the same data folder wait for, such as trainings; `plan` is a memory plan
+        by name, in place of the one for the device."""
+        self.profile, self._plan = profile, plan
         self._lock = lock
         self.models: Models | None = None
         self._device = device
         self._loading, self._turn = threading.Lock(), threading.Condition()
         self._busy, self._waiting = False, 0  # both belong to `_turn`
-        self._downloads_allowed = False
+        self._allowed: set[Download] = set()
 
-    def missing_downloads(self) -> list[Download]:
-        """Downloads that are not on this machine yet; empty for the miniature."""
-        if not self.profile.downloads:
+    def missing_downloads(self, more: Collection[Download] = ()) -> list[Download]:
+        """Downloads that are not on this machine yet, the profile's and `more`; empty for the miniature."""
+        wanted = [*self.profile.downloads, *more]
+        if not wanted:
             return []
         from huvidpo_core.generation.downloads import is_present
 
-        return [download for download in self.profile.downloads if not is_present(download)]
+        return [download for download in wanted if not is_present(download)]
 
-    def allow_downloads(self) -> None:
-        """The person has seen `missing_downloads` and agreed; the next `load` fetches them."""
-        self._downloads_allowed = True
+    def allow_downloads(self, more: Collection[Download] = ()) -> None:
+        """The person has seen `missing_downloads` and agreed; they are fetched when they are next needed."""
+        self._allowed.update(self.profile.downloads, more)
+
+    def check(self) -> None:
+        """Raise a UserError if the profile is too large for this machine: before anything is downloaded for it."""
+        if self.models is None and self.profile.gpu_gigabytes:
+            from huvidpo_core.generation.plans import choose_plan, find_device
+
+            choose_plan(self.profile, find_device(self._device), self._plan, forced=bool(self._device))
 
     def warm_up(self) -> None:
         """Load the models now; a failure is logged and shown when they are first needed."""
-        if self.missing_downloads() and not self._downloads_allowed:
+        if not self._allowed.issuperset(self.missing_downloads()):
             return
         try:
             self.load()
@@ -58,19 +67,44 @@ class Workbench:
 
         with self._loading, enough_memory():
             if self.models is None:
-                if missing := self.missing_downloads():
-                    if not self._downloads_allowed:
-                        names = "; ".join(f"{d.name} ({d.gigabytes} GB, {d.licence})" for d in missing)
-                        raise UserError(
-                            f"These models are not on this machine yet: {names}. Agree to the download first: on the "
-                            "page, or with --allow-downloads on the command line."
-                        )
-                    from huvidpo_core.generation.downloads import fetch
-
-                    for item in missing:
-                        fetch(item)
-                self.models = Models.load(self.profile, self._device)
+                for item in self._to_fetch():
+                    self._fetch(item)
+                self.models = Models.load(self.profile, self._device, self._plan)
             return self.models
+
+    @contextmanager
+    def _in_memory(self) -> Iterator[None]:
+        """Where memory runs out inside, the next job goes by the next smaller plan. Raises UserError."""
+        try:
+            with enough_memory():
+                yield
+        except MemoryExhaustedError:
+            from huvidpo_core.generation.plans import smaller
+
+            if self.models is None or (plan := smaller(self.models.plan)) is None:
+                raise
+            self.models, self._plan = None, plan.name
+            raise UserError(
+                f"The GPU's memory ran out. What you made is kept, and from now on less is used, by the plan for "
+                f"{plan.name} GB ({plan.words}): try again."
+            ) from None
+
+    def _to_fetch(self, more: Collection[Download] = ()) -> list[Download]:
+        """What is missing, if it may be fetched, and is of use here. Raises UserError otherwise."""
+        self.check()
+        missing = self.missing_downloads(more)
+        if not self._allowed.issuperset(missing):
+            names = "; ".join(f"{d.name} ({d.gigabytes} GB, {d.licence})" for d in missing)
+            raise UserError(
+                f"These models are not on this machine yet: {names}. Agree to the download (to {hub_cache()}) first: "
+                "on the page, or with --allow-downloads on the command line."
+            )
+        return missing
+
+    def _fetch(self, item: Download) -> None:
+        from huvidpo_core.generation.downloads import fetch
+
+        fetch(item)
 
     def judges(self) -> tuple["ClipScorer | None", "Judge | None"]:
         """What the profile judges clips with; None for what it has not, or what is not on this machine."""
@@ -94,8 +128,18 @@ class Workbench:
 
         return HubClip(folder, device), None
 
-    def ready(self, stop: threading.Event) -> Generator[Progress, None, "Models"]:
-        """The models, after a word to the person if they must be loaded first. Raises UserError, Stopped."""
+    def ready(self, stop: threading.Event, more: Collection[Download] = ()) -> Generator[Progress, None, "Models"]:
+        """The models, after a word to the person if they, or `more` that is needed, must be fetched or loaded first.
+
+        Raises:
+            UserError: they cannot be, or may not be.
+            Stopped: `stop` was set meanwhile.
+        """
+        for item in self._to_fetch(more):
+            yield Progress(f"fetching {item.name} ({item.gigabytes:g} GB)", 0, 1)
+            if stop.is_set():
+                raise Stopped
+            self._fetch(item)
         if self.models is None:
             yield Progress("loading the models", 0, 1)
         models = self.load()
@@ -122,7 +166,7 @@ class Workbench:
             finally:
                 self._waiting -= not patient
         try:
-            with enough_memory(), self._lock.for_a_job(stop.is_set) if self._lock else nullcontext():
+            with self._in_memory(), self._lock.for_a_job(stop.is_set) if self._lock else nullcontext():
                 yield
         finally:
             with self._turn:

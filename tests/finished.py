@@ -8,6 +8,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from huvidpo_core import adoption
+from huvidpo_core.models.packs import TAUGHT
 from huvidpo_core.training.record import CARD, PACK, RESULT, RunFolder
 
 
@@ -35,7 +36,9 @@ def finish(run: RunFolder, lora: bytes = b"a LoRA") -> RunFolder:
 def finish_teaching(run: RunFolder, packs: Path) -> RunFolder:
     """Give it an action pack, put that to use as asked, and say so."""
     asked = run.asked()
-    write_pack(run.path / PACK, **{key: asked[key] for key in ("title", "action", "prompt")})
+    write_pack(
+        run.path / PACK, **{key: asked[key] for key in ("title", "action", "prompt")}, training={"source": TAUGHT}
+    )
     if asked["adopt"]:
         adoption.adopt_pack(run, packs)
     steps = asked["settings"]["steps"]

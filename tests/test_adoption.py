@@ -17,7 +17,7 @@ from huvidpo_core.models.menu import PackMenu
 from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.preferences.store import Store
-from huvidpo_core.training.record import RunFolder, identity
+from huvidpo_core.training.record import RESULT, RunFolder, identity
 from huvidpo_core.trainings import Trainings
 from tests.finished import finish, write_pack
 from tests.preferences.made import add_pair
@@ -136,6 +136,18 @@ def test_a_lora_that_is_renamed_stays_in_use(trainings):
     cards.remove(pack(trainings), "gentle")
     assert trainings.use(run).adopted == ""
     assert trainings.adopt(run) == "rain/calm-2" and trainings.use(run).adopted == "calm-2"
+
+
+@pytest.mark.parametrize("copy", ["a copy", "calm"])
+def test_an_uploaded_copy_is_not_taken_for_the_lora(trainings, copy):
+    """The one that was put to use and renamed is what is in use, whatever the copy is called."""
+    run = finish(begun(trainings, "calm"))
+    trainings.adopt(run)
+    cards.rename(pack(trainings), "calm", "mild")
+    cards.put(pack(trainings), copy, run.path / RESULT, {"brought": 1.0})
+    assert trainings.use(run).adopted == "mild"
+    cards.remove(pack(trainings), "mild")
+    assert trainings.use(run).adopted == copy
 
 
 def test_a_run_that_was_prolonged_gives_another_lora(trainings):

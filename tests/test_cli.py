@@ -54,6 +54,15 @@ def test_generate_writes_an_mp4_and_says_how(run, tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["horse.mp4"]
 
 
+def test_another_painter_draws_the_first_frame(run, tmp_path):
+    """--painter is kept in the recipe, and the picture is another one than without it."""
+    for painter in ([], ["--painter", "plain"]):
+        assert run(*GOOD, "--output", tmp_path / f"{len(painter)}.mp4", *painter)[0] == 0
+    own, plain = (media.read_recipe(tmp_path / f"{number}.mp4") for number in (0, 2))
+    assert (own["painter"], plain["painter"]) == ("", "plain")
+    assert own["first_frame"] != plain["first_frame"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -67,6 +76,7 @@ def test_generate_writes_an_mp4_and_says_how(run, tmp_path):
         (["--steps", "many"], "invalid int value"),
         (["--sampler", "magic"], "no sampler 'magic'"),
         (["--pack", "nobody"], "no action pack"),
+        (["--painter", "nobody"], "no painter 'nobody'"),
         (["--first-frame", "none.png"], "none.png"),
         (["--first-frame", "text.png"], "not a picture"),
         (["--output", "horse.avi"], "must end in .mp4"),
@@ -94,6 +104,19 @@ def test_import_official_makes_a_pack(run, tmp_path):
     assert ActionPack.load(tmp_path / "packs" / "rain").action == "rain"
     status, _, err = run(*arguments)
     assert status == 2 and err.count("\n") == 1
+
+
+def test_import_official_takes_a_new_action(run, tmp_path):
+    """A name that is no action yet becomes one, with a title made from it or the one given; an impossible one does
+    not."""
+    official = ["import-official", "--unet", reference("model/unet"), "--output", tmp_path / "ball"]
+    assert run(*official, "--action", "ball_bounce")[0] == 0
+    pack = ActionPack.load(tmp_path / "ball")
+    assert (pack.action, pack.title) == ("ball_bounce", "Ball bounce")
+    named = [*official[:-1], tmp_path / "named", "--action", "ball_bounce", "--title", " Rubber  ball "]
+    assert run(*named)[0] == 0 and ActionPack.load(tmp_path / "named").title == "Rubber ball"
+    status, _, err = run(*official, "--action", "../ball")
+    assert status == 2 and "cannot be the name of an action" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(("arguments", "wanted"), [([], "first+previous"), (["--key-frames", "first"], "first")])

@@ -50,7 +50,7 @@ def run(profile, packs, tmp_path, monkeypatch, capsys):
         return profile
 
     monkeypatch.setattr(cli_training, "choose_profile", choose)
-    monkeypatch.setattr(engine.Engine.__init__, "__defaults__", ("cpu", packs))
+    monkeypatch.setattr(engine.Engine.__init__, "__defaults__", ("cpu", packs, ""))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.toml").write_text(SETTINGS)
 
@@ -82,9 +82,17 @@ def test_a_whole_run_resumed_and_put_to_use(run, profile, packs, tmp_path):
     card = json.loads((output / "card.json").read_text())
     assert card["settings"]["loss"] == "dense" and card["calibration"]["equivalents"]["huvidpo"] > 0
 
-    assert run("--resume", "--output", output)[:2] == (0, f"{output / RESULT}\n")
+    status, out, err = run("--resume", "--output", output)
+    assert (status, out) == (0, f"{output / RESULT}\n") and "nothing left to do: Ended at step 3" in err
     assert run.profiles == [None, "tiny"] and len(record.metrics("step")) == 3
-    assert run("--resume", "--steps", 5, "--output", output)[0] == 0
+    for flags, words in (
+        (["--steps", 3], "It has done 3 steps already"),
+        (["--action", "sing"], f"is a run of '{ACTION}'. Leave out --action"),
+        (["--votes"], "learns from a dataset. Leave out --votes"),
+    ):
+        status, _, err = run("--resume", *flags, "--output", output)
+        assert status == 2 and words in err and record.asked()["settings"]["steps"] == 3
+    assert run("--resume", "--action", ACTION, "--steps", 5, "--output", output)[0] == 0
     assert record.state().step == 5 and record.asked()["settings"]["steps"] == 5
 
     trainings = engine.Engine(profile, tmp_path / "data").trainings
@@ -119,6 +127,9 @@ def test_a_run_on_ratings_of_single_clips(run, profile, tmp_path):
     assert run("--resume", "--steps", 5, "--output", tmp_path / "run")[0] == 0
     assert [step["step"] for step in record.metrics("step")] == [1, 2, 3, 4, 5]
     assert record.metrics("step")[:3] == steps
+    record.tell(step=50)
+    status, _, err = run("--resume", "--steps", 0, "--output", tmp_path / "run")
+    assert status == 2 and "0 would be 48, and it has done 50 steps already" in err  # 12 passes over 4 clips
 
 
 def test_ctrl_c_stops_after_the_step_and_says_how_to_go_on(run, profile, tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ def run(profile, tmp_path, monkeypatch, capsys):
         return profile
 
     monkeypatch.setattr(cli_training, "choose_profile", choose)
-    monkeypatch.setattr(engine.Engine.__init__, "__defaults__", ("cpu", tmp_path / "packs"))
+    monkeypatch.setattr(engine.Engine.__init__, "__defaults__", ("cpu", tmp_path / "packs", ""))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.toml").write_text(SETTINGS)
     for number in range(2):
@@ -57,6 +57,7 @@ def test_a_whole_run_resumed_and_prolonged(run, profile, tmp_path):
     status, out, err = run(*GOOD, "--settings", "mine.toml", "--steps", 3, "--title", "A jump", "--output", "out/run")
     output = tmp_path / "out" / "run"
     assert (status, out) == (0, f"{output / PACK}\n") and "There are 2 clips only" in err
+    assert "Create offers it as “A jump”." in err
     record = RunFolder.open(output)
     assert record.state().status == "finished" and [line["step"] for line in record.metrics("step")] == [1, 2, 3]
     assert [check["step"] for check in record.metrics("check")] == [0, 2, 3]
@@ -127,10 +128,11 @@ def test_a_mistake_is_a_sentence_and_leaves_nothing(run, tmp_path, arguments, wo
 def test_a_run_that_cannot_be_resumed_stays_as_it_is(run, tmp_path):
     """Of a newer version; of the other stage; prolonged to nothing."""
     (tmp_path / "run").mkdir()
+    known = {"version": 1, "action": "rain", "settings": {}, "profile": "tiny"}
     for record, flags, words in (
         ({"version": 99}, [], "newer version"),
-        ({"version": 1}, [], "Resume it with `align`"),
-        ({"version": 1, "kind": "teach", "settings": {}, "profile": "tiny"}, ["--steps", 0], "number of steps is 0"),
+        (known | {"name": "wet"}, [], "Resume it with `align`"),
+        (known | {"kind": "teach", "title": "Rain"}, ["--steps", 0], "number of steps is 0"),
     ):
         (tmp_path / "run" / "run.json").write_text(json.dumps(record))
         status, _, err = run("--resume", *flags, "--output", tmp_path / "run")

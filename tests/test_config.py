@@ -45,6 +45,10 @@ def test_the_shipped_files_are_read():
         ({"video": VIDEO | {"key_frames": "last"}}, "key_frames is 'last'. Choose one of: first"),
         ({"video": VIDEO | {"attention": 3}}, "attention is 3. Choose one of: auto, sdpa, xformers"),
         ({"downloads": [{"name": "a"}]}, "'what' is missing"),
+        ({"painters": [FIRST | {"name": "p"}]}, "painters: the key 'title' is missing"),
+        ({"animatediff": {"adapter": "a"}}, "animatediff: the key 'control' is missing"),
+        ({"animatediff": 3}, "animatediff should be AnimateDiffConfig or NoneType, not 3"),
+        ({"judge": {"name": "p"}}, "judge should be str"),
     ],
 )
 def test_a_mistake_in_a_profile_is_named(change, words):

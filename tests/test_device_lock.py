@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,18 @@ def test_the_apps_jobs_hold_the_device(tmp_path):
     with bench.reserved(threading.Event()):
         assert taken(tmp_path, "device") and taken(tmp_path, "gate")
     assert not taken(tmp_path, "device") and not taken(tmp_path, "gate")
+
+
+def test_gpus_of_their_own_are_used_side_by_side(tmp_path):
+    """Each GPU from the second on by one job at a time, whatever the others do; all else is one device."""
+
+    def free(device: str | None) -> bool:
+        asked = iter([False, False, True])
+        with suppress(Stopped), DeviceLock(tmp_path, device).for_a_job(lambda: next(asked)):
+            return True
+        return False
+
+    with DeviceLock(tmp_path).for_a_job(lambda: False), DeviceLock(tmp_path, "cuda:1").for_a_job(lambda: False):
+        assert free("cuda:2") and free("cuda:11") and free("cuda:1") is False
+        assert not any(map(free, (None, "cuda", "cuda:0", "cpu", "mps")))
+    assert free("cuda:1") and free("cpu")

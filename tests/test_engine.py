@@ -152,7 +152,7 @@ def test_a_pack_changes_the_motion_and_strength_zero_is_the_base(engine):
         frames=FRAMES, fps=8, width=WIDTH, height=HEIGHT, licence="Apache-2.0",
     )  # fmt: skip
     pack.save(engine._packs_folder / "horse_run", motion)
-    assert [choice.id for choice in engine.packs("horse_run")] == ["horse_run", ""]
+    assert [choice.id for choice in engine.packs("horse_run")] == ["horse_run", "horse_run@lamp", ""]
     assert [choice.id for choice in engine.packs("rain")] == [""]
     taught = animate(engine)
     assert taught.recipe.pack == "horse_run"

@@ -134,6 +134,16 @@ def test_what_could_be_better_is_said(tmp_path):
     assert "Hardly anything moves in still.mp4" in said and "moves in a.mp4" not in said
     assert "Of long.mp4 the first 40 seconds are used" in said
     assert "Nothing says what {} stands for" in said and len(found.notes) == 5
+    (tmp_path / "a.txt").write_text("red")
+    notes = look([tmp_path], "a {} ball", VIDEO, compose).notes
+    assert [note for note in notes if "{}" in note] == ["Nothing fills the gap of 3 clips: {} is left out there."]
+    for name in ("b", "still"):
+        (tmp_path / f"{name}.txt").write_text("blue")
+    assert "gap of one clip:" in " ".join(look([tmp_path], "a {} ball", VIDEO, compose).notes)
+    (tmp_path / "long.txt").write_text("green")
+    assert "{}" not in " ".join(look([tmp_path], "a {} ball", VIDEO, compose).notes)
+    with pytest.raises(UserError, match="more than one"):
+        look([tmp_path], "a {} ball {}", VIDEO, compose)
     assert [shot.take.frames for shot in found.shots] == [5, 10, 16 * footage.LONGEST, 16]
 
 

@@ -35,7 +35,7 @@ def loras(pack, tmp_path):
     return Loras(tmp_path / "packs", bench, tmp_path / "data")
 
 
-def upload(folder: Path, name: str, adapter_: preference.Adapter, **notes: str) -> Path:
+def upload(folder: Path, name: str, adapter_: preference.Adapter, **notes: object) -> Path:
     """A LoRA file as a browser brings it."""
     path = folder / "up" / name
     path.parent.mkdir(exist_ok=True)
@@ -66,13 +66,18 @@ def test_listed_renamed_sent_and_deleted(loras, pack, tmp_path):
 
 
 def test_one_that_fits_is_taken_in(loras, pack, tmp_path):
-    """Under its own name, and is at once in the menu; what it says of itself becomes its card."""
-    path = upload(tmp_path, "mine.safetensors", adapter(4), base_hash=pack.base_hash, base_model="tests")
+    """Under its own name, and is at once in the menu; what it says of itself becomes its card, but for what it cannot
+    know, such as that it is on trial, which would hide it."""
+    notes = {"base_hash": pack.base_hash, "base_model": "tests", "trial": "yes", "held_out_accuracy": 1.0}
+    path = upload(tmp_path, "mine.safetensors", adapter(4), **notes)
     assert loras.bring(path, "rain") == "rain/mine"
     assert "rain/mine" in [choice.id for choice in PackMenu(pack.folder.parent).choices("rain")]
     assert pack.preference_file("mine").read_bytes() == path.read_bytes()
-    assert cards.read_card(pack.preference_file("mine"))["base_model"] == "tests"
+    card = cards.read_card(pack.preference_file("mine"))
+    assert card["base_model"] == "tests" and set(card) == {"base_hash", "base_model", "brought"}
     assert loras.bring(upload(tmp_path, "foreign.safetensors", adapter(5)), "rain", "theirs") == "rain/theirs"
+    again = [loras.bring(path, "rain") for _ in range(2)]
+    assert again == ["rain/mine-2", "rain/mine-3"]  # a file whose name is taken has a number
 
 
 def test_one_that_does_not_fit_is_refused(loras, pack, tmp_path):
@@ -93,10 +98,11 @@ def test_one_that_does_not_fit_is_refused(loras, pack, tmp_path):
         (upload(tmp_path, "wide.safetensors", wide), "has shape"),
         (text, "not a LoRA file"),
         (pickle, "not a LoRA file"),
-        (upload(tmp_path, "one.safetensors", good), "'one' beside this action pack already"),
     ):
         with pytest.raises(UserError, match=words):
             loras.bring(path, "rain")
+    with pytest.raises(UserError, match="'one' beside this action pack already"):
+        loras.bring(upload(tmp_path, "good.safetensors", good), "rain", "one")
     assert names(loras) == ["one", "two"]
 
 

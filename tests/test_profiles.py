@@ -9,6 +9,7 @@ from pathlib import Path
 import huggingface_hub
 import numpy as np
 import pytest
+from diffusers import SparseControlNetModel, UNet2DConditionModel
 
 from huvidpo_core import engine as engine_module
 from huvidpo_core.config import load_profile
@@ -16,7 +17,7 @@ from huvidpo_core.engine import Engine, choose_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.generation.downloads import fetch
 from huvidpo_core.recipe import Recipe
-from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_profile, make_vae
+from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_animatediff, make_profile, make_vae
 
 RECIPE = Recipe(prompt="a red horse runs", action="horse_run", style="cartoon")
 
@@ -25,7 +26,7 @@ def put_into_cache(cache: Path, name: str, folder: Path, files: tuple[str, ...])
     """Lay out `files` of a model folder as huggingface_hub caches a repository."""
     repository = cache / f"models--{name.replace('/', '--')}"
     snapshot = repository / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
-    (repository / "refs").mkdir(parents=True)
+    (repository / "refs").mkdir(parents=True, exist_ok=True)
     (repository / "refs" / "main").write_text(snapshot.name)
     for file in files:
         (snapshot / file).parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +69,7 @@ def small_full():
         full,
         first_frame=dataclasses.replace(full.first_frame, width=WIDTH, height=HEIGHT, steps=2),
         video=dataclasses.replace(full.video, width=WIDTH, height=HEIGHT, frames=FRAMES, steps=2),
+        painters=tuple(dataclasses.replace(each, width=WIDTH, height=HEIGHT, steps=2) for each in full.painters),
     )
 
 
@@ -79,6 +81,49 @@ def test_full_runs_from_the_hubs_cache(hub, tmp_path, monkeypatch):
     *_, picture = engine.first_frame(RECIPE, threading.Event())
     *_, clip = engine.animate(picture.recipe, picture.image, threading.Event())
     assert clip.video.stat().st_size > 0 and picture.image.std() > 0
+
+
+def test_full_has_what_it_is_compared_with(tmp_path, monkeypatch):
+    """SD-1.4 draws with what is there anyway; SDXL's own UNet, in half precision, and AnimateDiff's two are listed for
+    those who choose them, and nothing else: with exactly these files in the cache both work offline."""
+    folder, cache, full = tmp_path / "small", tmp_path / "cache", small_full()
+    make_profile(folder)
+    make_vae(folder / "vae")
+    make_animatediff(folder)
+    half = {"variant": "fp16"}
+    UNet2DConditionModel.from_pretrained(folder / "sdxl" / "unet").half().save_pretrained(folder / "sdxl/unet", **half)
+    SparseControlNetModel.from_pretrained(folder / "control").half().save_pretrained(folder / "control", **half)
+    for part in ("sdxl/tokenizer", "sdxl/tokenizer_2", "sd1/tokenizer"):
+        _as_four_files(folder / part)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    engine = Engine(full, tmp_path / "data", device="cpu")
+    for download, home in zip(full.downloads, ("sdxl", "dpo", "vae", "sd1"), strict=True):
+        put_into_cache(cache, download.name, folder / home, download.files)
+    plain = full.painters[0]
+    assert engine.missing_downloads() == engine.missing_downloads("sd15") == []
+    assert engine.missing_downloads("plain") == list(plain.downloads)
+    assert engine.missing_downloads("@animatediff") == list(full.animatediff.downloads)
+    more = (*plain.downloads, *full.animatediff.downloads)
+    for download, home in zip(more, ("sdxl", "adapter", "control"), strict=True):
+        put_into_cache(cache, download.name, folder / home, download.files)
+    assert engine.missing_downloads("plain", "@animatediff") == []
+    for painter in ("plain", "sd15"):
+        *_, picture = engine.first_frame(RECIPE.with_(painter=painter), threading.Event())
+        assert picture.image.std() > 0
+    *_, clip = engine.animate(RECIPE.with_(pack="@animatediff", steps=1), picture.image, threading.Event())
+    assert clip.video.stat().st_size > 0
+
+
+def test_a_machine_that_cannot_run_it_is_told_before_anything_is_fetched(tmp_path, monkeypatch):
+    """Without a GPU `full` says so and offers no download, from the app's start on; a device by name is insisting."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda: None)
+    engine = Engine(small_full(), tmp_path)
+    engine.allow_downloads()
+    for work in (engine.check_machine, lambda: list(engine.first_frame(RECIPE, threading.Event()))):
+        with pytest.raises(UserError, match="needs a GPU"):
+            work()
+    assert Engine(small_full(), tmp_path, device="cpu").check_machine().missing_downloads()
 
 
 def test_nothing_is_fetched_before_the_person_agreed(tmp_path, monkeypatch):

@@ -57,6 +57,23 @@ def test_ratings_count_too(supply):
     assert (lesson.first, lesson.text) == ("b", "a red umbrella in the rain, cartoon style")
 
 
+def test_a_vote_on_two_clips_stands_above_what_each_was_rated(supply):
+    """Rated the one way and voted on the other: one lesson, the vote's, and nobody contradicts anybody. Two raters
+    whose scores do contradict each other leave no lesson."""
+    for clip, score in (("a", 1), ("b", 5)):
+        rate(supply, clip, score)
+    supply.store.votes.add_pair("a", "b", source="seeds", prompt="a red umbrella in the rain", action="rain")
+    vote(supply, "bob", "a")
+    assert supply.stock("rain") == Stock(1, 1, 0)
+    assert [lesson.clips for lesson in supply.votes("rain").pairs] == [("a", "b")]
+    assert [lesson.clips for lesson in supply.votes("rain", ["ann"]).pairs] == [("b", "a")]
+    rate(supply, "a", 5, "cem")
+    rate(supply, "c", 3)
+    rate(supply, "c", 1, "cem")
+    assert supply.stock("rain") == Stock(3, 2, 1)  # a and c
+    assert supply.stock("rain", ["ann"]) == Stock(3, 3, 0)
+
+
 def test_single_clips_that_are_good_or_bad(supply):
     """Of one action, by all raters or by one; a 3 is neither; the mask is as long as the clip, the text the whole."""
     for clip, score in (("a", 2), ("b", 5), ("c", 3), ("d", 4)):

@@ -81,7 +81,8 @@ def test_votes_become_pairs_with_the_whole_text(engine, vote):
     assert {pair.text for pair in source.pairs} == {engine.trainings.supply.text(PROMPT, ACTION, "cartoon")}
     assert PROMPT in source.pairs[0].text != PROMPT
     asked = run.asked()
-    assert asked["settings"]["steps"] == 7 and asked["settings"]["beta"] == 500 and asked["pairs"] == 2
+    assert asked["settings"]["steps"] == 7 and asked["settings"]["beta"] == 500
+    assert asked["pairs"] == asked["taught"] == 2
     assert [each.path for each in engine.trainings.runs()] == [run.path] and run.state().status == "new"
 
 
@@ -95,10 +96,10 @@ def test_nothing_to_learn_from_is_refused_before_anything_is_written(engine, vot
         engine.trainings.prepare(ACTION, settings)
     vote("bob", 0, "a")
     vote("cem", 0, "b")
-    with pytest.raises(UserError, match="ties alone"):
+    with pytest.raises(UserError, match="raters contradict each other"):
         engine.trainings.prepare(ACTION, settings)
     assert engine.trainings.prepare(ACTION, settings, raters=["bob"]).asked()["pairs"] == 1
-    with pytest.raises(UserError, match="no votes"):
+    with pytest.raises(UserError, match=r"Nobody called 'nobody' has rated\. Choose from: ann, bob, cem"):
         engine.trainings.prepare(ACTION, settings, raters=["nobody"])
     engine.store.video("b0").unlink()
     with pytest.raises(UserError, match="no longer there"):
@@ -222,7 +223,12 @@ def test_a_process_that_cannot_be_started_is_a_sentence(engine, run, monkeypatch
 
 def test_what_is_no_run_is_not_listed(engine, run, caplog):
     """A folder without a record, a damaged one, one of a newer version: logged, and the others are there."""
-    for name, text in (("empty", None), ("damaged", "{"), ("newer", json.dumps({"version": 99}))):
+    for name, text in (
+        ("empty", None),
+        ("damaged", "{"),
+        ("odd", '{"version": "2"}'),
+        ("newer", json.dumps({"version": 99})),
+    ):
         folder = run.path.parent / name
         folder.mkdir()
         if text:

@@ -10,7 +10,9 @@ import torch
 from diffusers import (
     AutoencoderKL,
     EulerDiscreteScheduler,
+    MotionAdapter,
     PNDMScheduler,
+    SparseControlNetModel,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -18,7 +20,7 @@ from diffusers import (
 from tokenizers import pre_tokenizers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from huvidpo_core.config import FirstFrameConfig, Profile, VideoConfig
+from huvidpo_core.config import AnimateDiffConfig, Download, FirstFrameConfig, PainterConfig, Profile, VideoConfig
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 4
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
@@ -134,7 +136,8 @@ def make_sd1(folder: Path) -> Path:
 
 
 def make_profile(folder: Path) -> Profile:
-    """All three models below `folder`, as a profile of family `tiny`."""
+    """All three models below `folder`, as a profile of family `tiny`, with both painters to compare with."""
+    drawn = {"width": WIDTH, "height": HEIGHT, "steps": 2, "guidance": 3.0}
     return Profile(
         name="tiny",
         title="Tiny",
@@ -157,6 +160,10 @@ def make_profile(folder: Path) -> Profile:
             ddim_steps=4,
             guidance=2.0,
         ),
+        painters=(
+            PainterConfig(name="plain", title="Plain", base=str(folder / "sdxl"), **drawn),
+            PainterConfig(name="sd15", title="SD", base=str(folder / "sd1"), **drawn),
+        ),
     )
 
 
@@ -165,3 +172,30 @@ def make_vae(folder: Path) -> Path:
     torch.manual_seed(3)
     vae(0.13025).save_pretrained(folder)
     return folder
+
+
+def make_animatediff(folder: Path, *downloads: Download) -> AnimateDiffConfig:
+    """`guoyww/animatediff-motion-adapter-v1-5-3` and `-sparsectrl-rgb` for `make_sd1`, at most 8 frames.
+
+    What a ControlNet begins with at zero is random, so that its condition has an effect.
+    """
+    torch.manual_seed(4)
+    width = {"block_out_channels": (16, 32), "motion_num_attention_heads": 4, "motion_max_seq_length": 8}
+    adapter = MotionAdapter(**width, motion_layers_per_block=1, motion_norm_num_groups=8, use_motion_mid_block=False)
+    control = SparseControlNetModel(
+        **width,
+        down_block_types=("CrossAttnDownBlockMotion", "DownBlockMotion"),
+        layers_per_block=1,
+        cross_attention_dim=32,
+        attention_head_dim=4,
+        norm_num_groups=8,
+    )
+    with torch.no_grad():
+        for parameter in (*adapter.parameters(), *control.parameters()):
+            if not parameter.any():
+                parameter.normal_(std=0.1)
+    adapter.save_pretrained(folder / "adapter")
+    control.save_pretrained(folder / "control")
+    return AnimateDiffConfig(
+        adapter=str(folder / "adapter"), control=str(folder / "control"), steps=2, guidance=3.0, downloads=downloads
+    )

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,9 +94,15 @@ Totals = dict[str, Interval]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All clips of an evaluation, at least one."""
+    """All clips of an evaluation, at least one; none in a share that is empty."""
 
     clips: tuple[ClipReport, ...]
+
+    @classmethod
+    def joined(cls, parts: Sequence["Evaluation"]) -> "Evaluation":
+        """One of several, whose clips were dealt out in turn: part i has those of `slice(i, None, len(parts))`."""
+        rounds = zip_longest(*(part.clips for part in parts))
+        return cls(tuple(clip for each in rounds for clip in each if clip))
 
     def total(self) -> Totals:
         """Over all clips that have the measure."""

@@ -27,6 +27,7 @@ def evaluate(
     scorer: ClipScorer | None = None,
     judge: Judge | None = None,
     truth: Mapping[str, Mapping[str, str]] | None = None,
+    share: slice = slice(None),
 ) -> Iterator[Progress | Evaluation]:
     """Measure clips; the last item is the Evaluation.
 
@@ -38,6 +39,7 @@ def evaluate(
         stop: set from another thread, it ends the work at the next frame.
         prompts: as `clips.find_clips` takes them, before those in the clips' recipes.
         truth: clip name -> attribute -> label, before the action and style in the clip's recipe.
+        share: which of the clips, in the order of their names, are measured; `Evaluation.joined` puts shares together.
 
     Raises:
         UserError: the clips or prompts are at fault: none there, damaged, of a single frame, smaller than 7 pixels.
@@ -45,7 +47,7 @@ def evaluate(
     """
     stop = stop or threading.Event()
     yield Progress("looking through the clips", 0, 1)
-    sources = find_clips(clips, prompts)
+    sources = find_clips(clips, prompts)[share]
     watch = Stopwatch("measuring the clips", len(sources))
     reports = []
     for number, source in enumerate(sources):

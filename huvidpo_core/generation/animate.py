@@ -10,9 +10,18 @@ from torch import Tensor
 from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
 
 from huvidpo_core.config import VideoConfig
+from huvidpo_core.errors import UserError
 from huvidpo_core.generation.denoise import Step, denoise, make_scheduler
 from huvidpo_core.generation.latents import decode, draw_noise, encode, fit_preview, latents_to_rgb
-from huvidpo_core.generation.loading import choose_attention, load_component, load_vae, local_folder, readable
+from huvidpo_core.generation.loading import (
+    choose_attention,
+    load_component,
+    load_vae,
+    load_video_unet,
+    local_folder,
+    readable,
+)
+from huvidpo_core.generation.plans import Plan
 from huvidpo_core.generation.structural import matching_timestep
 from huvidpo_core.media import match_histograms
 from huvidpo_core.models import VideoUNet
@@ -28,17 +37,27 @@ class Animator:
     tokenizer: PreTrainedTokenizerBase
     scheduler: dict  # the model folder's scheduler config
     config: VideoConfig
+    attention: str  # how the network computes it, see `choose_attention`
+    plan: Plan = Plan()  # noqa: RUF009  (frozen)
 
     @classmethod
-    def load(cls, config: VideoConfig, *, device: torch.device, dtype: torch.dtype) -> "Animator":
+    def load(
+        cls,
+        config: VideoConfig,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        plan: Plan = Plan(),  # noqa: B008  (frozen)
+    ) -> "Animator":
         """Load a profile's video model; a plain 2D UNet is inflated. Raises UserError for a missing or broken part."""
         base = local_folder(config.base)
+        unet = load_video_unet(base, dtype)
         with readable(base):
-            # A plain 2D folder is inflated by from_pretrained; an inflated one knows its key frames.
-            unet = VideoUNet.from_pretrained(base, subfolder="unet", dtype=dtype, local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(base, subfolder="tokenizer", local_files_only=True)
         unet.set_key_frames(config.key_frames)
-        choose_attention(unet.to(device).eval(), config.attention, device)
+        attention = choose_attention(unet.to(device).eval(), config.attention, device)
+        if config.compile:
+            unet.compile_repeated_blocks()
         return cls(
             unet,
             load_vae(base / "vae", dtype).to(device),
@@ -46,7 +65,16 @@ class Animator:
             tokenizer,
             make_scheduler(base).config,
             config,
+            attention,
+            plan,
         )
+
+    def to(self, device: torch.device | str) -> None:
+        """Bring all that computes to a device, with what an action pack has displaced."""
+        for part in (self.unet, self.vae, self.text_encoder):
+            part.to(device)
+        if self.unet.base_motion:
+            self.unet.base_motion = {name: value.to(device) for name, value in self.unet.base_motion.items()}
 
     @torch.inference_mode()
     def embed(self, text: str) -> Tensor:
@@ -100,11 +128,17 @@ class Animator:
             steps=steps,
             shared_noise=self.config.shared_noise if shared_noise is None else shared_noise,
             guidance_until=self.config.guidance_until,
-            start_from=None if reference is None else encode(self.vae, reference),
+            both_guided=self.plan.both_guided,
+            start_from=None if reference is None else encode(self.vae, reference, self.plan.chunk),
             start_at=None if reference is None else matching_timestep(scheduler, eta),
         ):
+            if not step.latents.isfinite().all():
+                raise UserError(
+                    f"The numbers overflowed in step {step.index + 1} of {step.total}: half precision was not enough. "
+                    "Lower the guidance or the strength; or set precision = 'float32' in the profile."
+                )
             yield step, latents_to_rgb(step.denoised, projection)[0]
 
     def finish(self, latents: Tensor) -> np.ndarray:
         """Frames uint8 (f, h, w, 3) of final latents (1, c, f, h, w), every frame's colours matched to frame 0's."""
-        return match_histograms(decode(self.vae, latents)[0])
+        return match_histograms(decode(self.vae, latents, self.plan.chunk)[0])

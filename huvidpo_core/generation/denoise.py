@@ -47,6 +47,7 @@ def denoise(
     adain_late_from: int | None = None,
     shared_noise: float = 0.2,
     guidance_until: float = 1.0,
+    both_guided: bool = True,
     start_from: Tensor | None = None,
     start_at: int | None = None,
 ) -> Iterator[Step]:
@@ -64,13 +65,14 @@ def denoise(
             shared with the others.
         text: `(b, l, d)`, the prompt's embedding.
         negative_text: `(b, l, d)`, the embedding of the negative (or the empty) prompt; None for no guidance.
-        guidance: g in uncond + g (cond - uncond), both in one batch; None, or 1 and less, for the prompt alone.
+        guidance: g in uncond + g (cond - uncond); None, or 1 and less, for the prompt alone.
         steps: how many, 1 to half the training timesteps.
         adain: whether frames are aligned to their predecessors after each step.
         adain_late_from: index of the first step at which frame 1, too, is aligned (to frame 0). Published: 31, with 50
             steps; None: the same share of `steps`.
         shared_noise: how much of frame 0's noise the later frames start with, 0 to 1.
         guidance_until: the share of the steps, from the start, that are guided; below 1 the last ones cost half.
+        both_guided: the two predictions of guidance in one batch; else one after the other, in half the memory.
         start_from: `(b, c, f, h, w)`, a clean clip that is noised and denoised again, in place of pure noise.
         start_at: the timestep it is noised to, e.g. `structural.matching_timestep`. The run is then the last part of
             the whole one, with that part's guidance and AdaIN.
@@ -111,6 +113,7 @@ def denoise(
         negative_text,
         guidance,
         guided_steps,
+        both_guided,
         timesteps,
         late_from if adain else None,
     )
@@ -126,16 +129,21 @@ def _steps(
     negative_text: Tensor | None,
     guidance: float,
     guided_steps: int,
+    both_guided: bool,
     timesteps: list[int],
     late_from: int | None,
 ) -> Iterator[Step]:
     """The loop itself; `late_from` None means no AdaIN at all."""
-    both_texts = None if negative_text is None else torch.cat([negative_text, text])
+    texts = [] if negative_text is None else [negative_text, text]
+    if texts and both_guided:
+        texts = [torch.cat(texts)]
 
     for index, timestep in enumerate(timesteps):
         latents = torch.cat([first, later], dim=2)
         if index < guided_steps:
-            unconditional, conditional = _predict(unet, latents.repeat(2, 1, 1, 1, 1), timestep, both_texts).chunk(2)
+            given = latents.repeat(2, 1, 1, 1, 1) if both_guided else latents
+            found = torch.cat([_predict(unet, given, timestep, each) for each in texts])
+            unconditional, conditional = found.chunk(2)
             prediction = unconditional + guidance * (conditional - unconditional)
         else:
             prediction = _predict(unet, latents, timestep, text)

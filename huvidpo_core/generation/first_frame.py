@@ -1,13 +1,22 @@
-"""The first frame: SDXL through diffusers' own pipelines, its UNet replaced by the preference-aligned one."""
+"""The first frame by diffusers' own pipelines: SDXL with the preference-aligned UNet, or what it is compared with."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import (
     AutoencoderKL,
+    DiffusionPipeline,
     SchedulerMixin,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
     StableDiffusionXLInpaintPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -16,8 +25,24 @@ from PIL import Image
 from torch import Tensor
 
 from huvidpo_core.config import FirstFrameConfig
-from huvidpo_core.errors import Stopped
+from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.generation.latents import decode, fit_preview, latents_to_rgb
 from huvidpo_core.generation.loading import component_folder, load_component, load_vae, local_folder, readable
+from huvidpo_core.media import fit
+
+# By what model_index.json names: text to picture, repainting, and what both are told.
+_KINDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "StableDiffusionXLPipeline": (
+        StableDiffusionXLPipeline,
+        StableDiffusionXLInpaintPipeline,
+        {"add_watermarker": False},
+    ),
+    "StableDiffusionPipeline": (
+        StableDiffusionPipeline,
+        StableDiffusionInpaintPipeline,
+        {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
+    ),
+}
 
 # Called after every step with (step, total, latents (1, c, h, w)); returning True asks the pipeline to stop.
 OnStep = Callable[[int, int, Tensor], bool]
@@ -27,25 +52,50 @@ OnStep = Callable[[int, int, Tensor], bool]
 class FirstFramePainter:
     """Text to picture, and masked repainting from the same components."""
 
-    text_to_image: StableDiffusionXLPipeline
-    inpaint: StableDiffusionXLInpaintPipeline
+    text_to_image: StableDiffusionXLPipeline | StableDiffusionPipeline
+    inpaint: StableDiffusionXLInpaintPipeline | StableDiffusionInpaintPipeline
     config: FirstFrameConfig
+    parts_on: torch.device | None = None  # where each part goes for its time, the others being in the CPU's memory
 
     @classmethod
-    def load(cls, config: FirstFrameConfig, *, device: torch.device, dtype: torch.dtype) -> "FirstFramePainter":
-        """Load the pipeline of a profile. Raises UserError when a part is missing or unreadable."""
+    def load(
+        cls,
+        config: FirstFrameConfig,
+        *,
+        device: torch.device | None,
+        dtype: torch.dtype,
+        shared: Mapping[str, Any] | None = None,
+        parts_on: torch.device | None = None,
+    ) -> "FirstFramePainter":
+        """Load the pipeline that a profile names, of SDXL's or SD-1.x's kind; the folder's model_index.json says which.
+
+        Args:
+            config: where it lies, and the size it draws at.
+            device: where it goes; None leaves every part where it is.
+            dtype: the precision.
+            shared: parts that are loaded already, by their names in the pipeline.
+            parts_on: a device that has room for one part at a time.
+
+        Raises:
+            UserError: a part is missing or unreadable.
+        """
         base = local_folder(config.base)
-        parts = {"vae": load_vae(component_folder(config.vae or config.base, "vae"), dtype)}
-        if config.unet:
-            parts["unet"] = load_component(UNet2DConditionModel, component_folder(config.unet, "unet"), dtype)
-        with readable(base):
-            pipeline = StableDiffusionXLPipeline.from_pretrained(
-                base, **parts, dtype=dtype, add_watermarker=False, local_files_only=True
+        text_to_image, repainting, options = _kind(base)
+        parts = dict(shared or {})
+        if "vae" not in parts:
+            parts["vae"] = load_vae(component_folder(config.vae or config.base, "vae"), dtype)
+        if "unet" not in parts and (config.unet or shared):
+            parts["unet"] = load_component(
+                UNet2DConditionModel, component_folder(config.unet or config.base, "unet"), dtype
             )
-        pipeline.to(device).set_progress_bar_config(disable=True)
-        inpaint = StableDiffusionXLInpaintPipeline(**pipeline.components, add_watermarker=False)
-        inpaint.set_progress_bar_config(disable=True)
-        return cls(pipeline, inpaint, config)
+        with readable(base):
+            pipeline = text_to_image.from_pretrained(base, **parts, **options, dtype=dtype, local_files_only=True)
+        if device:
+            pipeline.to(device)
+        inpaint = repainting(**{**pipeline.components, **options})
+        for each in (pipeline, inpaint):
+            each.set_progress_bar_config(disable=True)
+        return cls(pipeline, inpaint, config, parts_on)
 
     @property
     def vae(self) -> AutoencoderKL:
@@ -56,6 +106,22 @@ class FirstFramePainter:
     def scheduler(self) -> SchedulerMixin:
         """The pipeline's scheduler."""
         return self.text_to_image.scheduler
+
+    @property
+    def unet(self) -> UNet2DConditionModel:
+        """The pipeline's UNet."""
+        return self.text_to_image.unet
+
+    @cached_property
+    def projection(self) -> Tensor:
+        """From latents to colours, for previews: fitted to what the VAE makes of smooth random latents."""
+        coarse = torch.randn(8, self.vae.config.latent_channels, 4, 4, generator=torch.Generator().manual_seed(0))
+        latents = F.interpolate(coarse, size=(16, 16), mode="bilinear")[:, :, None]
+        return fit_preview(latents, decode(self.vae, latents))
+
+    def preview(self, latents: Tensor) -> np.ndarray:
+        """A rough uint8 (h, w, 3) view of latents (b, c, h, w) while they are worked on."""
+        return latents_to_rgb(latents[:1, :, None].float(), self.projection)[0, 0]
 
     def draw(
         self, prompt: str, negative_prompt: str, seed: int, on_step: OnStep, *, steps: int = 0, guidance: float = -1
@@ -84,7 +150,12 @@ class FirstFramePainter:
         *,
         steps: int = 0,
     ) -> np.ndarray:
-        """Draw the masked part (bool (h, w)) of a picture uint8 (h, w, 3) anew; outside the mask it is unchanged."""
+        """Draw the masked part (bool (h, w)) of a picture uint8 (h, w, 3) anew; outside the mask it is unchanged.
+
+        The picture comes back at the size this one draws at.
+        """
+        image = fit(image, self.config.width, self.config.height)
+        mask = fit(_grey(mask), self.config.width, self.config.height)[..., 0] > 127
         made = self._run(
             self.inpaint,
             on_step,
@@ -101,17 +172,49 @@ class FirstFramePainter:
         )
         return np.where(mask[..., None], made, image)
 
-    def _run(self, pipeline: StableDiffusionXLPipeline, on_step: OnStep, **arguments: object) -> np.ndarray:
+    def _run(self, pipeline: DiffusionPipeline, on_step: OnStep, **arguments: object) -> np.ndarray:
         stopped = False
 
-        def after_step(pipe: StableDiffusionXLPipeline, step: int, _: Tensor, values: dict) -> dict:
+        def after_step(pipe: DiffusionPipeline, step: int, _: Tensor, values: dict) -> dict:
             nonlocal stopped
             stopped = on_step(step + 1, pipe.num_timesteps, values["latents"])
             pipe._interrupt = stopped  # diffusers' own way to end a run between two steps
+            if not values["latents"].isfinite().all():
+                raise UserError(
+                    f"The numbers overflowed in step {step + 1} of the first frame: half precision was not enough. Try "
+                    "another seed; or set precision = 'float32' in the profile."
+                )
             return values
 
-        with torch.inference_mode():
+        with self._placed(pipeline), torch.inference_mode():
             picture = pipeline(callback_on_step_end=after_step, output_type="np", **arguments).images[0]
         if stopped:
             raise Stopped
         return (picture * 255).round().astype(np.uint8)
+
+    @contextmanager
+    def _placed(self, pipeline: DiffusionPipeline) -> Iterator[None]:
+        """Where there is room for one part at a time: each goes to the device for its time, and back."""
+        if self.parts_on is None:
+            yield
+            return
+        self.vae.to(self.parts_on)
+        _ = self.projection  # before the VAE comes and goes
+        pipeline.enable_model_cpu_offload(device=self.parts_on)
+        try:
+            yield
+        finally:
+            pipeline.remove_all_hooks()
+            pipeline.to("cpu")
+
+
+def _kind(base: Path) -> tuple[Any, Any, dict[str, Any]]:
+    with readable(base):
+        name = json.loads((base / "model_index.json").read_text(encoding="utf-8")).get("_class_name", "")
+    if name not in _KINDS:
+        raise UserError(f"The model '{base}' draws no first frames ('{name}'). Name one of SDXL's or SD-1.x's kind.")
+    return _KINDS[name]
+
+
+def _grey(mask: np.ndarray) -> np.ndarray:
+    return np.repeat((mask.astype(np.uint8) * 255)[..., None], 3, axis=2)

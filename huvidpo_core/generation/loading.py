@@ -59,9 +59,26 @@ def component_folder(location: str, subfolder: str) -> Path:
 
 
 def load_component(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
-    """`kind.from_pretrained` from a local folder."""
+    """`kind.from_pretrained` from a local folder, in any of the published layouts (see `weights_of`)."""
     with readable(folder):
-        return kind.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
+        return kind.from_pretrained(folder, dtype=dtype, local_files_only=True, **weights_of(folder)).eval()
+
+
+def load_video_unet(base: Path, dtype: torch.dtype) -> VideoUNet:
+    """The UNet in a model's folder: a plain 2D one is inflated, an inflated one knows its key frames."""
+    with readable(base):
+        layout = weights_of(base / "unet")
+        return VideoUNet.from_pretrained(base, subfolder="unet", dtype=dtype, local_files_only=True, **layout)
+
+
+def weights_of(folder: Path) -> dict[str, Any]:
+    """What `from_pretrained` must be told of a component's files: in half precision where there are no others.
+
+    Whether they are .safetensors, which go first, or .bin, one file or several, it sees by itself; pickles are read by
+    PyTorch's `weights_only` way.
+    """
+    names = [path.name for path in folder.glob("*") if path.suffix in (".safetensors", ".bin")]
+    return {"variant": "fp16"} if names and all(".fp16" in name for name in names) else {}
 
 
 def load_vae(folder: Path, dtype: torch.dtype) -> torch.nn.Module:
@@ -74,27 +91,28 @@ def load_vae(folder: Path, dtype: torch.dtype) -> torch.nn.Module:
     return load_component(kind, folder, dtype)
 
 
-def choose_attention(unet: VideoUNet, wish: Attention, device: torch.device) -> str:
-    """Set how the network on `device` computes attention: "sdpa" (PyTorch's own) or "xformers", which is returned.
+def choose_attention(unet: VideoUNet, wish: Attention, device: torch.device) -> Attention:
+    """Set how the network on `device` computes attention, through diffusers' dispatcher; what was chosen is returned.
 
-    "auto" takes xformers on a CUDA device where a small clip gets through with it: that depends not only on its being
-    there but on its version, the GPU, the precision and the width of the network's heads.
+    "sdpa" is PyTorch's own. "auto" takes xformers on a CUDA device where a small clip gets through with it: that
+    depends not only on its being there but on its version, the GPU, the precision and the width of the network's heads.
 
     Raises:
-        UserError: xformers was asked for by name and does not work here.
+        UserError: another one was asked for by name and does not work here.
     """
     if wish == "sdpa" or (wish == "auto" and device.type != "cuda"):
         return "sdpa"
+    backend = "xformers" if wish == "auto" else wish
     try:
-        unet.set_attention_backend("xformers")
+        unet.set_attention_backend(backend)
         _small_pass(unet)
-        return "xformers"
+        return backend
     except (ImportError, RuntimeError, ValueError) as error:
         unet.set_attention_backend("native")
         reason = str(error).strip().partition("\n")[0].rstrip(".")
-        if wish == "xformers":
+        if wish != "auto":
             raise UserError(
-                f"xformers does not work here ({reason}). Install one that does, or choose attention = 'auto'."
+                f"{backend} does not work here ({reason}). Install what it takes, or choose attention = 'auto'."
             ) from error
         log.info("attention without xformers: %s", reason)
         return "sdpa"

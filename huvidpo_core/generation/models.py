@@ -5,62 +5,125 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import diffusers
-import numpy as np
 import torch
-import torch.nn.functional as F
 import transformers
-from diffusers import AutoencoderKL
-from torch import Tensor
 
 from huvidpo_core.config import Profile
+from huvidpo_core.errors import UserError
 from huvidpo_core.generation.animate import Animator
+from huvidpo_core.generation.animatediff import AnimateDiff
+from huvidpo_core.generation.animators import Animators
 from huvidpo_core.generation.first_frame import FirstFramePainter
-from huvidpo_core.generation.latents import decode, fit_preview, latents_to_rgb
+from huvidpo_core.generation.footprint import footprint
+from huvidpo_core.generation.painters import Painters
+from huvidpo_core.generation.plans import Plan, choose_plan, find_device, memory_of
 from huvidpo_core.models.pack_weights import apply_pack, remove_pack
 from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.recipe import ANIMATEDIFF, LAMP
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Models:
-    """The painter of first frames and the animator."""
+    """Who draws first frames, and who animates them."""
 
-    painter: FirstFramePainter
-    animator: Animator
-    projection: Tensor  # from the painter's latents to colours, for previews
+    painters: Painters
+    animators: Animators
     device: torch.device
+    plan: Plan
+    profile: Profile
+    expected: float = 0.0  # bytes of the GPU at the peak, counted beforehand; 0 where nobody counted
 
     @classmethod
-    def load(cls, profile: Profile, device: str | None) -> "Models":
-        """Load both halves of a profile. Raises UserError when a part is missing or unreadable."""
-        where = torch.device(device) if device else torch.accelerator.current_accelerator() or torch.device("cpu")
-        dtype = torch.float32 if where.type == "cpu" else torch.float16  # half precision on a CPU is 100 times slower
-        log.info("loading %s on %s in %s", profile.title, where, dtype)
+    def load(cls, profile: Profile, device: str | None, plan: str = "") -> "Models":
+        """Load both halves of a profile: on the device named, else on the GPU there is; by the memory plan named, else
+        by the one for the device.
+
+        Raises:
+            UserError: a part is missing or unreadable, or the profile is too large for the device.
+        """
+        where = find_device(device)
+        chosen = choose_plan(profile, where, plan, forced=bool(device))
+        dtype = _precision(profile, where)
+        log.info("loading %s on %s in %s: %s", profile.title, where, dtype, chosen.words)
         for library in (diffusers.utils.logging, transformers.utils.logging):
             library.disable_progress_bar()  # stderr is for sentences; the faces have progress of their own
             library.set_verbosity_error()
-        painter = FirstFramePainter.load(profile.first_frame, device=where, dtype=dtype)
-        animator = Animator.load(profile.video, device=where, dtype=dtype)
-        return cls(painter, animator, _projection(painter.vae), where)
+        parts_on = where if chosen.resident == "parts" else None
+        painter = FirstFramePainter.load(profile.first_frame, device=None, dtype=dtype, parts_on=parts_on)
+        animator = Animator.load(profile.video, device=where, dtype=dtype, plan=chosen)
+        painters = Painters(profile, painter, animator, where, chosen)
+        expected = footprint(profile, chosen).peak if chosen.name else 0.0
+        models = cls(painters, Animators(profile, animator, where), where, chosen, profile, expected)
+        models.animator_for(None)
+        if chosen.resident == "all":
+            models.painter_for("")
+        return models
+
+    @property
+    def where(self) -> str:
+        """On what and how they run, for people."""
+        if self.device.type == "cpu":
+            return "the CPU"
+        words = [torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)]
+        if self.plan.name:
+            words.append(f"plan for {self.plan.name} GB: {self.plan.words}")
+        words.append({"sdpa": "PyTorch's attention"}.get(self.animator.attention, self.animator.attention))
+        if self.device.type == "cuda" and (peak := torch.cuda.max_memory_reserved(self.device)):
+            words.append(f"{peak / 1e9:.1f} GB at the peak so far")
+        if self.expected:
+            words.append(f"{self.expected / 1e9:.1f} GB expected")
+        return ", ".join(words)
+
+    def check_room(self, frames: int) -> None:
+        """Raise a UserError, before the work, for a clip longer than the GPU has memory for; the plan sees to those of
+        the profile's own length."""
+        own, there = self.profile.video.frames, memory_of(self.device)
+        if frames <= own or not (self.plan.name and there):
+            return
+        def needed(count: int) -> float:
+            return footprint(self.profile, self.plan, count).animating
+
+        if (need := needed(frames)) > there:
+            most = next((count for count in range(frames - 4, own, -4) if needed(count) <= there), own)
+            raise UserError(
+                f"{frames} frames need about {need / 1e9:.0f} GB, and this GPU has {there / 1e9:.0f}. Ask for {most} "
+                "or fewer."
+            )
+
+    def painter_for(self, name: str, lora: Path | None = None) -> FirstFramePainter:
+        """Who draws, on the device; see `Painters.use`."""
+        if self.plan.resident != "all":
+            self.animators.rest()
+        return self.painters.use(name, lora)
+
+    def animator_for(self, pack: str | None) -> Animator | AnimateDiff:
+        """Who animates, on the device; see `Animators.use`."""
+        if self.plan.resident != "all":
+            self.painters.rest()
+        return self.animators.use(pack)
+
+    @property
+    def animator(self) -> Animator:
+        """The profile's own."""
+        return self.animators.own
 
     def use_pack(self, folder: Path, pack: str | None, strength: float) -> ActionPack | None:
-        """Put an action pack, 'NAME' or 'NAME/PREFERENCE', into the video UNet; nothing for the bare base model."""
-        if not pack:
+        """Put an action pack, 'NAME', 'NAME/PREFERENCE' or 'NAME@lamp', into the video UNet; nothing for the bare base
+        model, nor for AnimateDiff, which has a UNet of its own."""
+        if not pack or pack == ANIMATEDIFF:
             remove_pack(self.animator.unet)
             return None
         name, _, preference = pack.partition("/")
-        chosen = ActionPack.load(folder / name)
-        apply_pack(self.animator.unet, chosen, preference or None, strength)
+        key_frames = "first" if name.endswith(LAMP) else None
+        chosen = ActionPack.load(folder / name.removesuffix(LAMP))
+        apply_pack(self.animator.unet, chosen, preference or None, strength, key_frames=key_frames)
         return chosen
 
-    def picture_preview(self, latents: Tensor) -> np.ndarray:
-        """A rough uint8 (h, w, 3) view of the painter's latents (b, c, h, w) while it works."""
-        return latents_to_rgb(latents[:1, :, None].float(), self.projection)[0, 0]
 
-
-def _projection(vae: AutoencoderKL) -> Tensor:
-    """From latents to colours, fitted to what the VAE makes of smooth random latents."""
-    coarse = torch.randn(8, vae.config.latent_channels, 4, 4, generator=torch.Generator().manual_seed(0))
-    latents = F.interpolate(coarse, size=(16, 16), mode="bilinear")[:, :, None]
-    return fit_preview(latents, decode(vae, latents))
+def _precision(profile: Profile, device: torch.device) -> torch.dtype:
+    """Of the weights: as the profile says, or float32 on a CPU, where half precision is 100 times slower."""
+    if profile.precision != "auto":
+        return getattr(torch, profile.precision)
+    return torch.float32 if device.type == "cpu" else torch.float16

@@ -17,6 +17,8 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.files import whole_file, whole_folder
 from huvidpo_core.models.packs import ActionPack
 
+SAMPLES = (".mp4", ".png")
+
 
 def read_card(file: Path) -> dict[str, Any]:
     """What is known of the LoRA in `file`; empty where nothing was written down."""
@@ -34,10 +36,11 @@ def write_card(file: Path, card: Mapping[str, Any]) -> None:
 
 
 def samples_by_step(folder: Path) -> dict[int, list[Path]]:
-    """The sample clips in a folder, by the step of the training they were made at; of each step by number."""
+    """The sample clips (or pictures) in a folder, by the step of the training they were made at; of each by number."""
     found: dict[int, list[Path]] = {}
-    for path in sorted(folder.glob("*-*.mp4")):
-        found.setdefault(int(path.stem.split("-")[0]), []).append(path)
+    for path in sorted(folder.glob("*-*.*")):
+        if path.suffix in SAMPLES:
+            found.setdefault(int(path.stem.split("-")[0]), []).append(path)
     return found
 
 

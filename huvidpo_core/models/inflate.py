@@ -51,6 +51,8 @@ class VideoUNet(UNet2DConditionModel):
         UserError: a block type, or an attention layout, that cannot be inflated.
     """
 
+    _repeated_blocks = [SpatioTemporalBlock.__name__]  # noqa: RUF012  (diffusers': what `compile_repeated_blocks` takes)
+
     def __init__(self, *, key_frames: KeyFrames = "first+previous", **unet2d: Any) -> None:
         super().__init__(**unet2d)
         self.register_to_config(key_frames=key_frames)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from huvidpo_core.config import KeyFrames
 from huvidpo_core.errors import UserError
 from huvidpo_core.models import preference as lora
 from huvidpo_core.models.inflate import VideoUNet
@@ -23,6 +24,7 @@ def apply_pack(
     preference: str | None = None,
     strength: float = 1.0,
     preference_strength: float = 1.0,
+    key_frames: KeyFrames | None = None,
 ) -> None:
     """Put a pack into a loaded network, in place of whichever was in it; its key frames come along.
 
@@ -32,6 +34,7 @@ def apply_pack(
         preference: one of `pack.preferences`, or None for the motion alone.
         strength: of the motion, 0 (the base's own, key frames too) .. 1 (as trained) .. 1.5 (further along the line).
         preference_strength: scale of the LoRA, 0 .. 1.5.
+        key_frames: other ones than the pack's own, as long as this pack is in.
 
     Raises:
         UserError: a strength out of range, a pack for another base, a preference that is not there, a damaged file, or
@@ -60,7 +63,8 @@ def apply_pack(
         unet.base_motion = {name: parameter.detach().clone() for name, parameter in parameters.items()}
         unet.base_key_frames = unet.config.key_frames
     _mix(parameters, unet.base_motion, motion, strength)
-    unet.set_key_frames(pack.key_frames if pack.key_frames and strength else unet.base_key_frames)
+    wanted = key_frames or pack.key_frames
+    unet.set_key_frames(wanted if wanted and strength else unet.base_key_frames)
     lora.detach(unet, DEFAULT)
     if adapter is not None:
         lora.attach(unet, adapter, DEFAULT, preference_strength)

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 RECORD, MOTION = "pack.json", "motion.safetensors"
 DEFAULT = "preference"  # the name of the LoRA in preference.safetensors
+TAUGHT = "taught in HuViDPO Lab"  # the source of a pack, as its training record says
+PAINTERS = "first_frame"  # a folder among the packs that is none: the LoRAs of `painter_loras`
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,11 @@ class ActionPack:
         return self.training.get("shared_noise")
 
     @property
+    def taught_here(self) -> bool:
+        """Whether somebody taught it in the app or by `train-motion`."""
+        return self.training.get("source") == TAUGHT
+
+    @property
     def preferences(self) -> tuple[str, ...]:
         """Names of the preference LoRAs on disk now, "preference" (the unnamed one) first, then by the alphabet."""
         unnamed = (DEFAULT,) if (self._folder / f"{DEFAULT}.safetensors").is_file() else ()
@@ -147,10 +154,10 @@ class ActionPack:
 
     def preference_file(self, name: str = DEFAULT) -> Path:
         """Where the preference LoRA of this name lies, or would lie."""
-        if not name or name != Path(name).name or name.startswith("."):
-            raise UserError(
-                f"{name!r} cannot be a file's name; choose letters, digits and dashes for a preference LoRA."
-            )
+        if not name:
+            raise UserError("Type a name for the LoRA first.")
+        if name != Path(name).name or name.startswith("."):
+            raise UserError(f"'{name}' cannot be a file's name: leave out slashes, and dots at the beginning.")
         return self._folder / (f"{DEFAULT}.safetensors" if name == DEFAULT else f"{DEFAULT}-{name}.safetensors")
 
     @property
@@ -164,7 +171,7 @@ def scan_packs(folder: Path) -> tuple[list[ActionPack], dict[str, str]]:
     """The packs below a family's folder, by name, and for each broken one its name and what is wrong with it."""
     packs, broken = [], {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_dir() and not path.name.startswith("."):
+        if path.is_dir() and not path.name.startswith(".") and path.name != PAINTERS:
             try:
                 packs.append(ActionPack.load(path))
             except UserError as error:

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -62,7 +63,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file or of a pickle (opened with `weights_only=True`), on the CPU.
 
     Raises:
-        UserError: the file is missing, cut short, damaged, or holds anything but tensors by name.
+        UserError: the file is missing, cut short, damaged, or holds anything but tensors by name: code above all,
+            which is not run.
     """
     try:
         if path.suffix == ".safetensors":
@@ -74,6 +76,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if out_of_memory(error):  # the file is not at fault
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, pickle.UnpicklingError):  # PyTorch's own words advise to open it all the same
+            if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
+                raise UserError(
+                    f"{path} holds code beside its tensors ({code[1]}) and was not opened, for such code can do "
+                    "anything on this machine. Get these weights from whom you trust, best as .safetensors."
+                ) from error
+            reason = "no pickle of tensors"
         raise UserError(f"{path} is damaged or not a weights file ({reason}); copy it again.") from error
     if not isinstance(tensors, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in tensors.items()

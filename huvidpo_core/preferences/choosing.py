@@ -2,6 +2,7 @@
 
 A comparison says most where the clips were compared least and where their strengths are closest (the variance of a
 Bradley-Terry outcome, p (1 - p), is largest at p = 1/2; Glickman and Jensen 2005, "Adaptive paired comparison design").
+Pairs of two models come before all others: somebody made them to know which is better.
 """
 
 import random
@@ -63,9 +64,10 @@ def choose(
     def whole(pair: Candidate) -> bool:
         return is_there(pair.first) and is_there(pair.second)
 
-    shown = _times_shown(session)
+    shown, rounds = _times_shown(session), set(session.scalars(select(PairRow.id).where(PairRow.source == "models")))
     fresh = [
-        (shown[pair.first] + shown[pair.second], lot.random(), pair) for pair in unanswered(session, rater, action)
+        ((pair.pair not in rounds, shown[pair.first] + shown[pair.second]), lot.random(), pair)
+        for pair in unanswered(session, rater, action)
     ]
     least = list(islice((entry for entry in sorted(fresh, key=itemgetter(0, 1)) if whole(entry[2])), SHORT_LIST))
     if not least:

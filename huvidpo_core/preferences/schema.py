@@ -7,7 +7,7 @@ Times are seconds since the epoch. Partial unique indexes let the database itsel
 from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-HEAD = "0002"  # the newest step in migrations/versions
+HEAD = "0003"  # the newest step in migrations/versions
 NAME = 80  # characters in a rater's name
 
 _STANDS = text("superseded IS NULL")
@@ -137,3 +137,24 @@ class RatingRow(Base):
     clip: Mapped[str] = mapped_column(ForeignKey("clips.id"))
     rater: Mapped[str] = mapped_column(ForeignKey("raters.name"))
     score: Mapped[int] = mapped_column(Integer)
+
+
+class PictureChoiceRow(Base):
+    """One picture chosen from a few that were offered together. The one that is not superseded stands.
+
+    Pictures are named by the SHA-256 of their pixels; their files are `pictures/HASH.png`.
+    """
+
+    __tablename__ = "picture_choices"
+    __table_args__ = (
+        Index("one_standing_choice", "offer", "rater", unique=True, sqlite_where=_STANDS, postgresql_where=_STANDS),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    created: Mapped[float] = mapped_column(Float)
+    superseded: Mapped[float | None] = mapped_column(Float)
+    offer: Mapped[str] = mapped_column(String(32))  # which pictures were seen together
+    rater: Mapped[str] = mapped_column(ForeignKey("raters.name"))
+    recipe: Mapped[str] = mapped_column(Text)  # JSON, of the chosen picture
+    chosen: Mapped[str] = mapped_column(String(64))
+    others: Mapped[str] = mapped_column(Text)  # JSON, a list

@@ -15,6 +15,7 @@ from sqlalchemy import delete, exists, or_, select, update
 from huvidpo_core import media
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.database import Database
+from huvidpo_core.preferences.picture_choices import PictureChoices
 from huvidpo_core.preferences.schema import ClipRow, PairRow, RatingRow
 from huvidpo_core.preferences.votes import Votes
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 BASE_MODEL = "base model"
 BROUGHT = "brought by a person"  # in place of a model's name
+DRAWN_BY = ", first frame by "  # then a painter, where it was not the profile's own
 SMALL = (128, 80)  # px: what is enough to see whether anything moves
 
 
@@ -43,7 +45,7 @@ class Store:
     PostgreSQL instead, for several replicas on one folder. A clip whose files are gone is not listed; a row is written
     only after its files are complete. Every method raises UserError when the database or a file cannot be used.
 
-    `votes` holds pairs, answers and ratings.
+    `votes` holds pairs, answers and ratings; `picture_choices` the first frames that were chosen from a few.
     """
 
     def __init__(self, folder: Path, address: str | None = None) -> None:
@@ -57,6 +59,7 @@ class Store:
             ) from error
         self.database = Database(folder / "huvidpo.db", address or os.environ.get("HUVIDPO_DATABASE_URL"))
         self.votes = Votes(self.database, self.present, self._is_there, self.length)
+        self.picture_choices = PictureChoices(self.database, folder / "pictures")
 
     def video(self, clip_id: str) -> Path:
         """Where a clip's MP4 is or will be."""
@@ -189,7 +192,8 @@ class Store:
 
 
 def _model(recipe: dict) -> str:
-    return recipe.get("pack") or BASE_MODEL if recipe.get("strength", 1) else BASE_MODEL
+    name = recipe.get("pack") or BASE_MODEL if recipe.get("strength", 1) else BASE_MODEL
+    return f"{name}{DRAWN_BY}{painter}" if (painter := recipe.get("painter")) else name
 
 
 def _hash(path: Path) -> str:

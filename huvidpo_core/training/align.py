@@ -5,7 +5,6 @@ Winner and loser of a pair go through the network in one batch, with the same no
 same network with the LoRA switched off. A run that was killed and resumed ends exactly as one left alone.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,12 +23,12 @@ from huvidpo_core.training.crew import Crew, Mean
 from huvidpo_core.training.draws import Draws
 from huvidpo_core.training.errors import per_frame
 from huvidpo_core.training.frugal import channels_last, checkpointing
-from huvidpo_core.training.lessons import Lessons, teaching
+from huvidpo_core.training.lessons import Lessons
 from huvidpo_core.training.objective import Objective
 from huvidpo_core.training.probe import measure_beta
 from huvidpo_core.training.settings import AlignSettings
-from huvidpo_core.training.split import split, weighed
-from huvidpo_core.training.tryout import Tryout
+from huvidpo_core.training.split import parted, passes, weighed
+from huvidpo_core.training.tryout import Samples
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Aligner(course.Course):
         scheduler: SchedulerMixin,
         lessons: Lessons,
         settings: AlignSettings,
-        tryout: Tryout,
+        tryout: Samples,
         folder: Path,
         *,
         frames: int,
@@ -67,13 +66,11 @@ class Aligner(course.Course):
         Raises:
             UserError: nothing to learn from, a batch that cannot be shared out, or a checkpoint of another run.
         """
-        decided = teaching(lessons.pairs, ties=settings.tie_threshold > 0)
         if settings.batch % crew.size:
             raise UserError(f"A batch of {settings.batch} pairs cannot be shared by {crew.size} processes evenly.")
-        train, self.held_out = split(decided, settings.held_out, settings.seed)
+        train, self.held_out = parted(lessons.pairs, settings)
         self.train_pairs = weighed(train)
-        passes = math.ceil(12 * len(self.train_pairs) / settings.batch)
-        settings = replace(settings, steps=settings.steps or passes)
+        settings = replace(settings, steps=settings.steps or passes(train, settings.batch))
         super().__init__(lora.attach(unet, settings.lora, settings.seed), settings, folder, crew)
         self._unet, self._tryout = unet, tryout
         channels_last(unet)
@@ -103,9 +100,15 @@ class Aligner(course.Course):
         self._unet.eval()
 
     def _begin(self) -> Iterator[None]:
-        self._pre_flight()
+        policy, reference, mask = self._pre_flight()
         yield
         yield from self._set_beta()
+        found, wanted = (self._objective.loss(each, reference, mask).item() for each in (policy, reference))
+        if not abs(found - wanted) < 1e-3:
+            raise UserError(
+                f"A fresh LoRA has a loss of {found:.4f} instead of {wanted:.4f}: with a beta of {self.beta:.3g} the "
+                "rounding of the arithmetic counts as a preference. Choose a smaller beta, or precision = 'float32'."
+            )
 
     def _take_step(self) -> StepRecord:
         self._unet.train()
@@ -143,20 +146,23 @@ class Aligner(course.Course):
             found = {"accuracy": right, "loss": loss, "winner_change": winner / whole, "loser_change": loser / whole}
         return CheckRecord(self.step, **found, motion=motion, clips=clips)
 
-    def _pre_flight(self) -> None:
-        """The LoRA must change nothing yet (the loss is then ln 2), or all that follows would be measured wrongly."""
+    def _pre_flight(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The LoRA must change nothing yet, or all that follows would be measured wrongly. Errors of policy and
+        reference (s, b, f), and the mask (b, f), whose loss is then that of the reference with itself: ln 2."""
         self._unet.eval()
         drawn = self._draws.at(0)
         with torch.no_grad():
-            policy, reference = self._objective.errors(drawn, False), self._objective.errors(drawn, True)
+            own, base = self._objective.residuals(drawn), self._objective.residuals(drawn, reference=True)
         clips = self._draws.lessons.latents.values()
-        if not (torch.isfinite(reference).all() and all(torch.isfinite(clip).all() for clip in clips)):
+        if not (torch.isfinite(base).all() and all(torch.isfinite(clip).all() for clip in clips)):
             raise UserError("The base model's error on these clips is not a finite number. Look for a damaged clip.")
-        if (policy - reference).abs().max() > 1e-5 * reference.abs().max():
+        if not (own - base).norm() <= 1e-3 * base.norm():  # rounding to bfloat16 alone may come to half of that
             raise UserError(
                 "The fresh LoRA already changes the model's output, so nothing measured against the base would be "
                 "right. Take other adapters out of the model, then start again."
             )
+        policy, reference = (per_frame(each, drawn.batch.sides) for each in (own, base))
+        return policy, reference, drawn.batch.mask
 
     def _set_beta(self) -> Iterator[None]:
         """Where the settings leave beta open, measure it; all processes take the leader's."""
@@ -175,9 +181,8 @@ class Aligner(course.Course):
     def _lora(self) -> dict[str, Tensor]:
         return {name: value.detach().cpu().clone() for name, value in self.parameters.items()}
 
-    def _identity(self) -> str:
-        settings = {name: value for name, value in asdict(self.settings).items() if name != "steps"}
-        return repr((sorted(settings.items()), self.train_pairs, self.held_out))
+    def _identity(self) -> dict[str, Any]:
+        return super()._identity() | {"train": self.train_pairs, "held_out": self.held_out}
 
     def _state(self) -> dict[str, Any]:
         return {

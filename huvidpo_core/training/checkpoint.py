@@ -1,6 +1,7 @@
 """What a stopped or killed run continues from: one file, which is replaced whole or not at all."""
 
 import io
+from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,19 @@ def write(folder: Path, state: dict[str, Any]) -> None:
         path.write_bytes(whole.getbuffer())
 
 
-def read(folder: Path, run: str) -> dict[str, Any] | None:
+def plain(run: Any) -> Any:
+    """Dataclasses, and lists and dictionaries of them, as dictionaries, which can be written."""
+    if is_dataclass(run):
+        return asdict(run)
+    if isinstance(run, dict):
+        return {name: plain(value) for name, value in run.items()}
+    return [plain(value) for value in run] if isinstance(run, list) else run
+
+
+def read(folder: Path, run: dict[str, Any]) -> dict[str, Any] | None:
     """What `write` has written, tensors on the CPU; None where there is nothing yet.
+
+    Its `run`, as `plain` made it, must agree with this one; what a dataclass had not then must be at its default now.
 
     Raises:
         UserError: the file is damaged, or its `run` is another.
@@ -36,6 +48,24 @@ def read(folder: Path, run: str) -> dict[str, Any] | None:
     except Exception as error:  # on a file that is none, the reader stumbles in any way
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is damaged ({reason}). Remove it to start the run from the beginning.") from error
-    if written_by != run:
+    # The first checkpoints had a text here that newer programs do not make; that the folder is the run's must do.
+    if not isinstance(written_by, str) and not _agree(run, written_by):
         raise UserError(f"{path} belongs to a run with other settings, votes or clips. Choose another --output.")
     return state
+
+
+def _agree(now: Any, written: Any) -> bool:
+    if is_dataclass(now):
+        now = {field.name: (getattr(now, field.name), _default(field)) for field in fields(now)}
+        return written.keys() <= now.keys() and all(
+            _agree(value, written.get(name, default)) for name, (value, default) in now.items()
+        )
+    if isinstance(now, dict):
+        return written.keys() == now.keys() and all(_agree(value, written[name]) for name, value in now.items())
+    if isinstance(now, list):
+        return len(now) == len(written) and all(map(_agree, now, written))
+    return now == written
+
+
+def _default(field: Field) -> Any:
+    return field.default if field.default_factory is MISSING else plain(field.default_factory())

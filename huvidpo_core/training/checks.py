@@ -82,9 +82,10 @@ class Judgement:
         reference does. Accuracy first: with a beta that was measured the loss rises as soon as a pair is misjudged.
         """
         best = (self.state["accuracy"] or 0.0, -self.state["loss"])
-        better = check.loss is None or (check.accuracy, -check.loss) > best
-        still = check.motion < self._least_motion
-        unlearned = check.winner_change is not None and check.winner_change > self._winner_rise
+        better = check.loss is None or (math.isfinite(check.loss) and (check.accuracy, -check.loss) > best)
+        start = check.step == 0  # the reference itself, from which it differs by rounding at most
+        still = not start and check.motion < self._least_motion
+        unlearned = not start and check.winner_change is not None and check.winner_change > self._winner_rise
         if better and not still and not unlearned:
             loss = math.inf if check.loss is None else check.loss
             self.state |= {"step": check.step, "loss": loss, "accuracy": check.accuracy, "lora": lora}

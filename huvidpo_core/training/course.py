@@ -4,9 +4,11 @@ Everything random is drawn from (seed, step) by the training itself, so a run th
 as one left alone.
 """
 
+import logging
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +19,8 @@ from torch import Tensor, nn
 from huvidpo_core.errors import UserError
 from huvidpo_core.training import checkpoint
 from huvidpo_core.training.crew import Crew
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Pace(Protocol):
     eps: float
     clip: float
     check_every: int
+    optimizer: str
+    checkpointing: bool | None
 
 
 class Course(ABC):
@@ -63,7 +69,7 @@ class Course(ABC):
         `_continue`."""
         self.parameters, self.settings = parameters, settings
         self._folder, self._crew = folder, crew
-        self._optimizer = torch.optim.AdamW(
+        self._optimizer = _optimizer(settings.optimizer)(
             parameters.values(), lr=settings.lr, betas=betas, weight_decay=settings.weight_decay, eps=settings.eps
         )
         self.step, self.ended = 0, ""
@@ -81,22 +87,33 @@ class Course(ABC):
         for _ in self.begin():
             pass
         while not self.ended:
-            last = self.step >= self.settings.steps
-            if self.checked < self.step and (last or self.step % self.settings.check_every == 0):
+            if self.check_due:
                 self.checked = self.step
                 yield self._check()
                 self.save()  # not before the caller has kept the check: a checkpoint is never ahead of the record
-            elif last:
+            elif self.step >= self.settings.steps:
                 self.ended = f"all {self.settings.steps} steps are done"
             else:
                 yield self._take_step()
         self.save()
 
+    @property
+    def check_due(self) -> bool:
+        """Whether a check comes next."""
+        last = self.step >= self.settings.steps
+        return self.checked < self.step and (last or self.step % self.settings.check_every == 0)
+
+    @property
+    def checks_left(self) -> int:
+        """How many checks are still to come if it goes on to the last step."""
+        every, steps = self.settings.check_every, self.settings.steps
+        return math.ceil(steps / every) - self.checked // every if self.checked < steps else 0
+
     def begin(self) -> Iterator[None]:
         """Measure what must be known before the first step, unless that was done: a generator that pauses now and then,
         for who does not want to wait for all of it. Closed before its end it leaves no trace. Raises UserError."""
         if not self._begun:
-            yield from self._begin() or ()
+            yield from self._begin()
             self._begun = True
 
     def save(self) -> None:
@@ -104,7 +121,8 @@ class Course(ABC):
         if not self._crew.leads:
             return
         state = {
-            "run": self._identity(),
+            "run": checkpoint.plain(self._identity()),
+            "processes": self._crew.size,
             "step": self.step,
             "optimizer": self._optimizer.state_dict(),
             "checked": self.checked,
@@ -146,14 +164,21 @@ class Course(ABC):
         self._begun = self.checked >= 0
         self._optimizer.load_state_dict(state["optimizer"])
         self._take_up(state)
+        if (size := state.get("processes", self._crew.size)) != self._crew.size and self._crew.leads:
+            log.warning(
+                "This training was carried out by %d processes so far, and now by %d. It goes on, but not exactly as "
+                "it would have: each process draws its own dropout.",
+                size,
+                self._crew.size,
+            )
         if self.step < self.settings.steps and self.ended.startswith("all "):
             self.ended = ""  # the run is prolonged
 
     # Each training's own
 
     @abstractmethod
-    def _begin(self) -> Iterator[None] | None:
-        """See `begin`; nothing or a generator."""
+    def _begin(self) -> Iterator[None]:
+        """See `begin`."""
 
     @abstractmethod
     def _take_step(self) -> StepRecord:
@@ -163,9 +188,10 @@ class Course(ABC):
     def _check(self) -> CheckRecord | None:
         """A check, by the process that leads; None in the others. It may set `ended`, in all of them."""
 
-    @abstractmethod
-    def _identity(self) -> str:
-        """What a checkpoint must agree on to be continued: everything but for how long."""
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree on to be continued (`checkpoint.read`): all settings but for how long, and where
+        numbers are kept meanwhile; each training adds what it learns from."""
+        return {"settings": replace(self.settings, steps=1, checkpointing=None)}
 
     @abstractmethod
     def _state(self) -> dict[str, Any]:
@@ -174,3 +200,17 @@ class Course(ABC):
     @abstractmethod
     def _take_up(self, state: dict[str, Any]) -> None:
         """The same back from a checkpoint."""
+
+
+def _optimizer(name: str) -> Callable[..., torch.optim.Optimizer]:
+    """AdamW, or bitsandbytes' with its moments in eight bits. Raises UserError where that is not there."""
+    if name == "adamw":
+        return torch.optim.AdamW
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except (ImportError, RuntimeError) as error:
+        raise UserError(
+            "The optimizer adamw8bit needs bitsandbytes, which does not work here. Install requirements-gpu.txt, or "
+            "choose optimizer = 'adamw'."
+        ) from error
+    return AdamW8bit

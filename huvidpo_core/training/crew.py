@@ -2,13 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from datetime import timedelta
+from typing import NamedTuple, TypeVar
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, reduce
+from accelerate.utils import broadcast_object_list, gather_object, reduce
 from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+PATIENCE = timedelta(days=1)  # until a process that waits for the others gives up; the launcher sees to one that died
+
+T = TypeVar("T")
 
 
 class Mean(NamedTuple):
@@ -31,7 +36,7 @@ class Crew:
 
         Without a `device`, each takes a GPU of its own where there are some.
         """
-        state = PartialState(cpu=device == "cpu" or not torch.accelerator.is_available())
+        state = PartialState(cpu=device == "cpu" or not torch.accelerator.is_available(), timeout=PATIENCE)
         return cls(state.process_index, state.num_processes), torch.device(device) if device else state.device
 
     @property
@@ -51,6 +56,10 @@ class Crew:
         words = [word]
         broadcast_object_list(words)
         return words[0]
+
+    def all_told(self, word: T) -> list[T]:
+        """What each process says, by rank; anything that can be pickled. All must say something."""
+        return gather_object([word]) if self.size > 1 else [word]
 
     def average(self, parameters: Iterable[nn.Parameter]) -> None:
         """Make every process's gradients the mean of all: what one process with the whole batch would have."""

@@ -26,7 +26,7 @@ def conv2d(
 ) -> Tensor:
     """`F.conv2d`; where only the input's gradient is asked for, it keeps no input."""
     how = (stride, padding, dilation, groups)
-    if x.requires_grad and not trained(weight, bias) and not isinstance(padding, str):
+    if x.requires_grad and x.ndim == 4 and not trained(weight, bias) and not isinstance(padding, str):
         return _Conv2d.apply(x, weight, bias, *how)
     return F.conv2d(x, weight, bias, *how)
 
@@ -89,7 +89,14 @@ def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 @cache
 def _onednn() -> bool:
-    """Whether oneDNN's linear layer is there, and may be the faster one."""
+    """Whether oneDNN's linear layer may be the faster one, is there, and does what this expects of it: PyTorch promises
+    nothing of the kind."""
     if not torch.backends.mkldnn.is_available() or torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
-    return hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    x, weight = (torch.arange(float(rows * 4), device="cpu").view(rows, 4) for rows in (2, 3))
+    bias = x.new_tensor([1.0, 2.0, 3.0])
+    try:
+        found = _by_onednn(x, weight, bias)
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return torch.allclose(found, F.linear(x, weight, bias))

@@ -14,17 +14,19 @@ from functools import partial
 from typing import Any, Self
 
 import torch
+from diffusers import ModelMixin
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.checkpoint import checkpoint
 
 from huvidpo_core.models import VideoUNet
+from huvidpo_core.models.frames import FrameCount
 from huvidpo_core.training import frozen
 
-COPIES = {torch.cat, Tensor.flatten, Tensor.reshape, Tensor.to}  # some of them views, if nothing need be copied
+COPIES = {torch.cat, Tensor.contiguous, Tensor.flatten, Tensor.reshape, Tensor.to}  # or views, which are no copies
 CHEAP = {F.group_norm, F.layer_norm, F.silu, F.gelu, frozen.thin, *COPIES}
 WIDER = 4  # a linear layer is cheap, too, if what it makes is so many times what it is given
 
@@ -64,6 +66,8 @@ class Frugal(Kernels):
     def _call(self, func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if wanted := _autocast_to(func, args):  # or autocast would, and what it makes would be kept
             args = self._call(Tensor.to, (args[0], wanted), {}), *args[1:]
+        if func is F.group_norm and args[0].device.type != "cpu" and not args[0].is_contiguous():  # or it would itself
+            args = self._call(Tensor.contiguous, args[:1], {}), *args[1:]
         out = super()._call(func, args, kwargs)
         if (func in CHEAP or (func is frozen.linear and _widens(*args))) and out.requires_grad:
             self._remember(out, func, args, kwargs)
@@ -72,31 +76,34 @@ class Frugal(Kernels):
     def _remember(self, out: Tensor, func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         storage = out.untyped_storage()
         key = storage._cdata
-        if func in COPIES and isinstance(args[0], Tensor) and args[0].untyped_storage()._cdata == key:
-            return  # a view
-        given = tree_map_only(Tensor, lambda tensor: self._pack(tensor.detach()), list(args))
-        recipe = _Recipe(func, given, kwargs, _autocast(out))
+        given = (list(args), kwargs)
+        if any(each.untyped_storage()._cdata == key for each in tree_leaves(given) if isinstance(each, Tensor)):
+            return  # a view, or computed in place
+        given = tree_map_only(Tensor, lambda tensor: self._pack(tensor.detach()), given)
+        recipe = _Recipe(func, *given, _autocast(out), out._version)
         self._recipes[key] = weakref.ref(storage, lambda _: self._recipes.pop(key, None)), recipe
 
-    def _pack(self, tensor: Tensor) -> "Tensor | _View":
+    def _pack(self, tensor: Tensor) -> "_Kept | _View":
         """What is kept in place of a tensor."""
         storage = tensor.untyped_storage()
         alive, recipe = self._recipes.get(storage._cdata, (None, None))
-        if alive is None or alive() is not storage:
-            return tensor
+        if alive is None or alive() is not storage or tensor._version != recipe.version:
+            return _Kept(tensor, tensor._version)
         recipe.uses += 1
         return _View(recipe, tensor.shape, tensor.stride(), tensor.storage_offset())
 
 
-def checkpointing(unet: VideoUNet) -> None:
+def checkpointing(unet: ModelMixin) -> None:
     """Have the network recompute its blocks in the backward pass, which is outside of any `Frugal`, as they were
     computed in the forward pass."""
 
+    count = unet.frames if isinstance(unet, VideoUNet) else FrameCount()
+
     def recompute(block: Callable, *args: Any) -> Any:
-        frames = unet.frames.value
+        frames = count.value
 
         def run(*inputs: Any) -> Any:
-            with Kernels(), unet.frames.of(frames):
+            with Kernels(), count.of(frames):
                 return block(*inputs)
 
         return checkpoint(run, *args, use_reentrant=False)
@@ -114,8 +121,9 @@ def channels_last(unet: nn.Module) -> None:
 class _Recipe:
     func: Callable
     args: list[Any]  # packed
-    kwargs: dict[str, Any]  # no tensors
+    kwargs: dict[str, Any]  # likewise
     autocast: Callable[[], AbstractContextManager]  # as it was
+    version: int  # of what it makes: another once that was changed in place
     uses: int = 0  # how often it will still be asked for
     made: Tensor | None = None  # held until all who need it have had it
 
@@ -123,9 +131,18 @@ class _Recipe:
         made, self.uses = self.made, self.uses - 1
         if made is None:
             with torch.no_grad(), self.autocast():
-                made = self.func(*tree_map_only(_View, _unpack, self.args), **self.kwargs)
+                args, kwargs = tree_map_only((_Kept, _View), _unpack, (self.args, self.kwargs))
+                made = self.func(*args, **kwargs)
         self.made = made if self.uses > 0 else None
         return made
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A tensor, and how often it had been changed in place: PyTorch does not look at that itself any more."""
+
+    tensor: Tensor
+    version: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +155,12 @@ class _View:
     offset: int
 
 
-def _unpack(kept: Any) -> Any:
-    return kept.recipe.make().as_strided(kept.shape, kept.stride, kept.offset) if isinstance(kept, _View) else kept
+def _unpack(kept: _Kept | _View) -> Tensor:
+    if isinstance(kept, _View):
+        return kept.recipe.make().as_strided(kept.shape, kept.stride, kept.offset)
+    if kept.tensor._version != kept.version:
+        raise RuntimeError("a tensor that the backward pass needs was changed in place after the forward pass used it")
+    return kept.tensor
 
 
 def _autocast(out: Tensor) -> Callable[[], AbstractContextManager]:

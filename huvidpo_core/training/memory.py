@@ -5,8 +5,7 @@ is counted, on the real architecture and without its weights, in seconds.
 """
 
 import json
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +13,16 @@ from typing import Any
 
 import psutil
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from huvidpo_core.config import VideoConfig, resolve
 from huvidpo_core.models import VideoUNet
+from huvidpo_core.models.architectures import FACTOR, SD14
+from huvidpo_core.models.counting import AsOnDevice, LiveBytes
 from huvidpo_core.training import lora
 from huvidpo_core.training.frugal import Frugal, checkpointing
 from huvidpo_core.training.settings import AlignSettings
 
-SD14 = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
-"""Stable Diffusion 1.4's UNet, as far as it departs from diffusers' defaults."""
-BESIDE = 207_000_000  # parameters of its VAE and its text encoder, which are there, too
-FACTOR = 8  # pixels to a latent, both ways
+BESIDE = 207_000_000  # parameters of Stable Diffusion's VAE and text encoder, which are there, too
 LIBRARIES = 0.6e9  # bytes: PyTorch with its kernels, measured on a CPU and usual for a CUDA context
 WASTE = {"cpu": 2.0, "cuda": 1.1}
 """What an allocator holds for what lives, since blocks do not fit each other: on a CPU 1.6 to 2.4, measured with glibc
@@ -57,11 +50,7 @@ def estimate(video: VideoConfig, device: torch.device, settings: AlignSettings) 
 
     Memory says no more than that: whether it is enough also depends on what else runs there.
     """
-    folder = Path(resolve(video.base)) / "unet"
-    need = needs(
-        settings, height=video.height, width=video.width, frames=video.frames, device=device.type,
-        folder=folder if folder.is_dir() else None,
-    ).total  # fmt: skip
+    need = expected(video, device, settings)
     where = "this machine" if device.type == "cpu" else "this GPU"
     there = psutil.virtual_memory().total if device.type == "cpu" else torch.cuda.mem_get_info(device)[1]
     words = f"A step needs about {need / 1e9:.1f} GB of {where}'s {there / 1e9:.0f} GB of memory."
@@ -71,6 +60,26 @@ def estimate(video: VideoConfig, device: torch.device, settings: AlignSettings) 
     smaller += ["a smaller batch"] if settings.batch > 1 else []
     smaller += ['precision = "bfloat16"'] if settings.precision == "float32" else []
     return f"{words} That is more than there is. Try {' or '.join(smaller or ['a larger GPU'])}."
+
+
+def expected(video: VideoConfig, device: torch.device, settings: AlignSettings) -> float:
+    """Bytes that training a profile's video model on a device will need at the peak."""
+    folder = Path(resolve(video.base)) / "unet"
+    return needs(
+        settings, height=video.height, width=video.width, frames=video.frames, device=device.type,
+        folder=folder if folder.is_dir() else None,
+    ).total  # fmt: skip
+
+
+def taken(device: torch.device) -> float:
+    """Bytes that this process has had on a device at the most so far; 0 where that is not known."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) + LIBRARIES
+    try:  # not getrusage: a process that was started by a large one has inherited that one's
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(float(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return 0.0
 
 
 def needs(
@@ -105,65 +114,15 @@ def measure_step(unet: VideoUNet, clips: int, frames: int, height: int, width: i
     """Bytes that a forward and a backward pass of latents (clips, c, frames, height, width) need at their peak, beside
     the weights, on the device of `unet`; `low`: on `meta`, with autocast to bfloat16."""
     how = {"device": unet.device, "dtype": torch.float32}
-    counter = _Counter(unet.parameters())
+    counter = LiveBytes(unet.parameters())
     with counter:
         sample = torch.zeros(clips, unet.config.in_channels, frames, height, width, **how)
         text = torch.zeros(clips, 77, unet.config.cross_attention_dim, **how)
         timestep = torch.zeros(clips, dtype=torch.long, device=unet.device)
-        with Frugal(), _AsOnDevice(low) if unet.device.type == "meta" else nullcontext():
+        with Frugal(), AsOnDevice(low) if unet.device.type == "meta" else nullcontext():
             out = unet(sample, timestep, text).sample.float()
         out.square().mean().backward()
     return counter.peak
-
-
-class _Counter(TorchDispatchMode):
-    """Counts the bytes of the storages that live, but for those of `known` tensors."""
-
-    def __init__(self, known: Any) -> None:
-        super().__init__()
-        self._seen = {tensor.untyped_storage()._cdata for tensor in known}
-        self._live = self.peak = 0
-
-    def __torch_dispatch__(
-        self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Called by PyTorch in place of each operation."""
-        out = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, Tensor):
-                self._count(tensor.untyped_storage())
-        return out
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        if (key := storage._cdata) not in self._seen:
-            self._seen.add(key)
-            self._live += storage.nbytes()
-            self.peak = max(self.peak, self._live)
-            weakref.finalize(storage, self._drop, key, storage.nbytes())
-
-    def _drop(self, key: int, size: int) -> None:
-        self._seen.discard(key)
-        self._live -= size
-
-
-class _AsOnDevice(TorchFunctionMode):
-    """What `meta` tensors do not do by themselves: fused attention, which keeps queries, keys, values, the result and a
-    number for each query; and, where `low`, CUDA's autocast to bfloat16, as far as the network meets it."""
-
-    def __init__(self, low: bool) -> None:
-        super().__init__()
-        lower = dict.fromkeys((F.conv2d, F.linear, F.scaled_dot_product_attention), torch.bfloat16)
-        self._wanted = lower | dict.fromkeys((F.group_norm, F.layer_norm), torch.float32) if low else {}
-
-    def __torch_function__(
-        self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Called by PyTorch in place of each of its functions."""
-        if wanted := self._wanted.get(func):
-            args, kwargs = tree_map_only(Tensor, lambda tensor: tensor.to(wanted), (args, kwargs))
-        if func is F.scaled_dot_product_attention:
-            return _Fused.apply(*(*args, *(kwargs or {}).values())[:3])
-        return func(*args, **(kwargs or {}))
 
 
 def _recomputed_alike(unet: VideoUNet, low: bool) -> None:
@@ -171,7 +130,7 @@ def _recomputed_alike(unet: VideoUNet, low: bool) -> None:
 
     def alike(block: Callable) -> Callable:
         def run(*args: Any) -> Any:
-            with _AsOnDevice(low):
+            with AsOnDevice(low):
                 return block(*args)
 
         return run
@@ -179,15 +138,3 @@ def _recomputed_alike(unet: VideoUNet, low: bool) -> None:
     for module in unet.modules():
         if again := getattr(module, "_gradient_checkpointing_func", None):
             module._gradient_checkpointing_func = lambda block, *args, again=again: again(alike(block), *args)
-
-
-class _Fused(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        out = query.new_empty(*query.shape[:-1], value.shape[-1])
-        ctx.save_for_backward(query, key, value, out, query.new_empty(query.shape[:-1], dtype=torch.float32))
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        return tuple(torch.empty_like(tensor) for tensor in ctx.saved_tensors[:3])

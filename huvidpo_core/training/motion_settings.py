@@ -32,7 +32,9 @@ class MotionSettings:
         check_every: steps between two checks, with sample clips.
         seed: of everything drawn.
         precision: of the arithmetic; the weights themselves are float32. "auto": float32 on a CPU, else bfloat16.
-        checkpointing: recompute activations instead of keeping them: slower, in a fraction of the memory.
+        optimizer: AdamW, or bitsandbytes' whose moments take a quarter of the memory (requirements-gpu.txt).
+        checkpointing: recompute activations instead of keeping them: slower, in a fraction of the memory; None: where
+            the memory plan of the GPU says so (assets/plans.toml).
     """
 
     steps: int = 25_000
@@ -54,7 +56,8 @@ class MotionSettings:
     check_every: int = 500
     seed: int = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    checkpointing: bool = False
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
+    checkpointing: bool | None = None
 
     def check(self) -> "MotionSettings":
         """These settings, or a UserError that names the one that is out of range."""

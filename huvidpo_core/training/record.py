@@ -2,9 +2,10 @@
 process (the trainer, the app, a command line) reads the same, and a restart loses nothing.
 
     run.json           what was asked for; only the number of steps changes later
+    .lock              held by the process that carries it out
     state.json         where it stands; replaced as it goes on
     metrics.jsonl      a line for each step and check
-    samples/0050-0.mp4 the sample clips of a check
+    samples/0050-0.mp4 the sample clips of a check; of first frames, .png
     checkpoint.pt      what a resumed run continues from
     log.txt            what the process printed
     preference.safetensors, card.json   the LoRA and what is to be known of it, when an alignment has finished
@@ -16,21 +17,21 @@ import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import psutil
+from typing import Any, Literal, get_args
 
 from huvidpo_core.config import build
 from huvidpo_core.errors import UserError
 from huvidpo_core.files import cannot_write, whole_file
 from huvidpo_core.models.cards import samples_by_step
+from huvidpo_core.training.carrier import identity, is_carried
 
 VERSION = 1  # of this layout
 RESULT, CARD = "preference.safetensors", "card.json"
 PACK = "pack"
 STOP = "stop"  # a file of this name asks the process to stop
 
-Kind = Literal["align", "teach"]
+Kind = Literal["align", "teach", "picture"]
+"""Stage 2, stage 1, and stage 2 for first frames."""
 Status = Literal["new", "running", "stopped", "finished", "failed", "died"]
 
 
@@ -44,6 +45,7 @@ class RunState:
     steps: int = 0
     seconds_left: float | None = None
     message: str = ""
+    spare: bool = False  # memory ran out: go on by what needs less
     pid: int = 0
     born: float = 0.0  # when the process was created, for numbers are used again
     updated: float = 0.0  # seconds since the epoch
@@ -79,23 +81,31 @@ class RunFolder:
         """What was asked for; `kind` is the stage. Raises UserError for a missing, damaged or newer record."""
         try:
             values = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-            version = values["version"]
+            if (version := values["version"]) > VERSION:
+                raise UserError(
+                    f"{self.path} was written by a newer version of this program (layout {version}). Update to open it."
+                )
+            return _checked({"kind": "align"} | values)  # the first records did not say
         except FileNotFoundError:
             raise UserError(f"There is no training run in {self.path}. Check the folder's name.") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.path / 'run.json'} is damaged ({error}). Start the training anew.") from error
-        if version > VERSION:
-            raise UserError(
-                f"{self.path} was written by a newer version of this program (layout {version}). Update to open it."
-            )
-        return {"kind": "align"} | values  # the first records did not say
 
-    def prolong(self, steps: int) -> None:
-        """Ask for this many steps in all, before it is resumed. Raises UserError."""
-        asked = self.asked()
+    def prolong(self, steps: int, passes: int = 0) -> None:
+        """Ask for this many steps in all, before it is resumed; `passes` is what 0 comes to, where that is known.
+
+        Raises:
+            UserError: no such number, it has done as many, or it ended before its last step, and would again.
+        """
+        asked, state = self.asked(), self.state()
         least, words = (1, "1") if asked["kind"] == "teach" else (0, "0 (twelve passes over the pairs)")
         if steps < least:
             raise UserError(f"The number of steps is {steps}. Choose {words} or more.")
+        if state.status == "finished" and state.step < state.steps:
+            raise UserError(f"More steps would change nothing. {state.message}")
+        if 0 < (steps or passes) <= state.step:
+            means = f"{steps} would be {passes}, and it" if not steps else "It"
+            raise UserError(f"{means} has done {state.step} steps already; choose more.")
         self._ask(asked | {"settings": asked["settings"] | {"steps": steps}})
 
     def _ask(self, values: dict[str, Any]) -> None:
@@ -110,8 +120,9 @@ class RunFolder:
             state = build(RunState, json.loads((self.path / "state.json").read_text()), "state.json")
         except (OSError, ValueError, UserError):
             return RunState()
-        if state.status == "running" and not _alive(state.pid, state.born):
-            return replace(state, status="died", message="The process ended without a word, see log.txt. Resume it.")
+        if state.status == "running" and not is_carried(self.path, state.pid, state.born):
+            log = self.path / "log.txt"
+            return replace(state, status="died", message=f"The process ended without a word, see {log}. Resume it.")
         return state
 
     def tell(self, **changes: Any) -> None:
@@ -176,9 +187,9 @@ class RunFolder:
         """Sample clips by step."""
         return samples_by_step(self.path / "samples")
 
-    def sample(self, step: int, number: int) -> Path:
-        """Where a sample clip is or will be."""
-        return self.path / "samples" / f"{step:05d}-{number}.mp4"
+    def sample(self, step: int, number: int, suffix: str = ".mp4") -> Path:
+        """Where a sample clip, or picture, is or will be."""
+        return self.path / "samples" / f"{step:05d}-{number}{suffix}"
 
     def _lines(self) -> list[str]:
         try:
@@ -187,17 +198,13 @@ class RunFolder:
             return []
 
 
-def identity(pid: int) -> dict[str, float]:
-    """What a `RunState` keeps of a process; nothing of one that is gone already."""
-    try:
-        return {"pid": pid, "born": psutil.Process(pid).create_time()}
-    except psutil.Error:
-        return {"pid": pid, "born": 0.0}
-
-
-def _alive(pid: int, born: float) -> bool:
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - born) < 1
-    except psutil.Error:
-        return False
+def _checked(asked: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for, with what every reader relies on. Raises KeyError, TypeError or ValueError."""
+    if asked["kind"] not in get_args(Kind):
+        raise ValueError(f"its kind is {asked['kind']!r}")
+    texts = ("action", "profile", "title" if asked["kind"] == "teach" else "name")
+    kinds = {"settings": dict} | dict.fromkeys(texts, str)
+    for name, wanted in kinds.items():
+        if not isinstance(asked[name], wanted):
+            raise TypeError(f"'{name}' is {asked[name]!r}")
+    return asked | {"created": float(asked.get("created", 0.0))}

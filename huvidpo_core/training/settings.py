@@ -1,4 +1,5 @@
-"""What a preference training is told: a frozen dataclass, and the presets in `assets/align/*.toml`."""
+"""What a preference training is told: a frozen dataclass, and the presets in `assets/align/*.toml`; of first
+frames in `assets/picture/*.toml`."""
 
 import math
 from dataclasses import dataclass, field
@@ -40,7 +41,9 @@ class AlignSettings:
             (perception against distortion, Blau and Michaeli 2018): a taste for them needs some.
         seed: of everything drawn.
         precision: of the frozen network's arithmetic; "auto": float32 on a CPU, bfloat16 on a GPU.
-        checkpointing: recompute activations instead of keeping them: slower, in a fraction of the memory.
+        optimizer: AdamW, or bitsandbytes' whose moments take a quarter of the memory (requirements-gpu.txt).
+        checkpointing: recompute activations instead of keeping them: slower, in a fraction of the memory; None: where
+            the memory plan of the GPU says so (assets/plans.toml).
     """
 
     loss: str = "huvidpo"
@@ -66,7 +69,8 @@ class AlignSettings:
     winner_rise: float = 0.0
     seed: int = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    checkpointing: bool = False
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
+    checkpointing: bool | None = None
     lora: LoraShape = field(default_factory=LoraShape)
 
     @property
@@ -119,6 +123,6 @@ class AlignSettings:
         return self
 
 
-def load_settings(source: str | Path) -> AlignSettings:
+def load_settings(source: str | Path, presets: Path = PRESETS) -> AlignSettings:
     """A preset by name, or a TOML file. Raises UserError for a missing one, an unknown key, a value out of range."""
-    return load(AlignSettings, PRESETS, source).check()
+    return load(AlignSettings, presets, source).check()

@@ -1,12 +1,26 @@
 """Which lessons are kept for checking, and how much the others weigh. Split by clips: a clip that was trained on says
 nothing about others."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from huvidpo_core.training.lessons import Lesson
+from huvidpo_core.training.lessons import Lesson, teaching
+from huvidpo_core.training.settings import AlignSettings
+
+PASSES = 12  # over what is trained on, where nobody says how many steps
+
+
+def parted(pairs: Sequence[Lesson], settings: AlignSettings) -> tuple[list[Lesson], list[Lesson]]:
+    """What a run trains on, and what it checks on. Raises UserError: nothing to learn from."""
+    return split(teaching(pairs, ties=settings.tie_threshold > 0), settings.held_out, settings.seed)
+
+
+def passes(train: Sequence[Lesson], batch: int) -> int:
+    """Steps that go through what is trained on `PASSES` times."""
+    return math.ceil(PASSES * len(train) / batch)
 
 
 def split(pairs: Sequence[Lesson], share: float, seed: int) -> tuple[list[Lesson], list[Lesson]]:

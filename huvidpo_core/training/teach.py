@@ -7,7 +7,7 @@ that on the others falls, the few clips are being learned by heart.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +98,11 @@ class Teacher(course.Course):
         fall = min(1.0, (self.settings.steps - step) / falling) if falling else 1.0
         return super()._rate(step) * fall
 
-    def _begin(self) -> None:
+    def _begin(self) -> Iterator[None]:
         """What cannot be learned from is told before hours of training."""
         if not all(torch.isfinite(clip).all() for clip in self._draws.takes.clips):
             raise UserError("A clip cannot be encoded: not all its numbers are finite. Look for a damaged one.")
+        yield from ()
 
     def _take_step(self) -> StepRecord:
         self._unet.train()
@@ -155,9 +156,8 @@ class Teacher(course.Course):
             for name, value in own.items():
                 self.parameters[name].copy_(value)
 
-    def _identity(self) -> str:
-        settings = {name: value for name, value in asdict(self.settings).items() if name != "steps"}
-        return repr((sorted(settings.items()), self._digest))
+    def _identity(self) -> dict[str, Any]:
+        return super()._identity() | {"clips": self._digest}
 
     def _state(self) -> dict[str, Any]:
         weights = {name: value.detach() for name, value in self.parameters.items()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,6 +12,16 @@ from torch import Tensor, nn
 from huvidpo_core.generation.denoise import denoise
 from huvidpo_core.generation.latents import draw_noise
 from huvidpo_core.training.lessons import Lesson, Lessons
+
+
+class Samples(Protocol):
+    """What a check looks at, whatever is trained."""
+
+    def clips(self, unet: nn.Module) -> list[np.ndarray]:
+        """Samples as the network makes them now, each uint8 (f, h, w, 3); a picture has one frame."""
+
+    def motion(self, clip: np.ndarray) -> float:
+        """How much moves in one."""
 
 
 @dataclass(frozen=True, eq=False)

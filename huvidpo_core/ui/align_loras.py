@@ -41,11 +41,12 @@ class LoraForm:
             self.rename = gr.Button("Rename", size="sm", elem_id="loras-rename", scale=0, min_width=90)
             self.send = gr.Button("Download", size="sm", elem_id="loras-download", scale=0, min_width=100)
             self.delete = gr.Button("Delete", size="sm", elem_id="loras-delete", scale=0, min_width=80)
-        self.clips = gr.HTML("", elem_id="loras-clips")
+        self.said = gr.HTML("", elem_id="loras-said")
         with gr.Row(visible=False, elem_id="loras-confirm", elem_classes="hv-tools") as self.confirm:
             gr.HTML("<p role='alert'>Delete this LoRA for good? Clips that were made with it stay.</p>")
             self.yes = gr.Button("Delete it", variant="stop", size="sm", elem_id="loras-yes", min_width=90, scale=0)
             self.no = gr.Button("Keep it", size="sm", elem_id="loras-no", min_width=90, scale=0)
+        self.clips = gr.HTML("", elem_id="loras-clips")
         with gr.Row(elem_classes="hv-line"):
             self.one = gr.Dropdown([], value=None, label="One model", elem_id="loras-one", min_width=170)
             self.other = gr.Dropdown([], value=None, label="The other", elem_id="loras-other", min_width=170)
@@ -60,9 +61,25 @@ class LoraForm:
             )  # fmt: skip
             self.merged = gr.Textbox(label="Name of both together", max_lines=1, elem_id="loras-merged", min_width=150)
             self.merge = gr.Button("Merge", size="sm", elem_id="loras-merge", scale=0, min_width=90)
-        self.said = gr.HTML("", elem_id="loras-said")
         self.link = gr.HTML("", elem_id="loras-link", elem_classes="hv-offscreen")
         self._wire()
+
+    def open(self, action: str, run: str) -> str:
+        """The action to begin with: that of the run that is followed, else the first that has LoRAs."""
+        with told():
+            followed = [each.asked()["action"] for each in self.engine.trainings.runs() if each.path.name == run]
+            action, *_ = [
+                *(each for each in followed if each in self.engine.actions),
+                *(each for each in self.engine.actions if self.engine.loras.list(each)),
+                action,
+            ]
+        return action
+
+    def ask(self, lora: str | None) -> list[Any]:
+        """The question before one is deleted."""
+        with told():
+            _chosen(lora)
+        return [gr.Row(visible=True), ""]
 
     def refresh(self, action: str) -> list[Any]:
         """The table, the three menus and a LoRA's sample clips, as the files are now."""
@@ -106,13 +123,15 @@ class LoraForm:
         """Take an uploaded LoRA in; what to say."""
         with told():
             lora = self.engine.loras.bring(Path(file), action)
-        return message(f"It fits, and is in the menus as {lora}.")
+        return message(f"It fits, and is in the menus as “{self._title(action, lora)}”.")
 
-    def do_merge(self, one: str, other: str, weight: float, weight_other: float, name: str) -> str:
+    def do_merge(
+        self, action: str, one: str, other: str, weight: float, weight_other: float, name: str
+    ) -> str:  # fmt: skip
         """Make one of two; what to say."""
         with told():
             lora = self.engine.loras.merge([one, other], [weight, weight_other], name)
-        return message(f"Both together are in the menus as {lora}.")
+        return message(f"Both together are in the menus as “{self._title(action, lora)}”.")
 
     def do_compare(self, action: str, one: str, other: str) -> str:
         """Have pairs of two models made; what to say."""
@@ -121,8 +140,18 @@ class LoraForm:
         title = self.engine.actions[action].title
         return message(f"{PAIRS} pairs are being made. Rate them in Prefer, under {title}; it ranks the models too.")
 
+    def _title(self, action: str, lora: str) -> str:
+        """What the menus call it."""
+        return next((each.title for each in self.engine.loras.list(action) if each.id == lora), lora)
+
     def _wire(self) -> None:
         parts = self._parts
+        for press in (
+            self.rename.click, self.send.click, self.merge.click, self.compare.click, self.action.input,
+            self.lora.input, self.upload.click,
+        ):  # fmt: skip
+            press(None, None, self.said, js="() => ''", **PRIVATE)  # in the page: before there is an answer
+            press(lambda: gr.Row(visible=False), None, self.confirm, **PRIVATE)
         self.action.input(self.refresh, self.action, parts, **PRIVATE)
         self.lora.input(self.look, [self.action, self.lora], self.clips, **PRIVATE)
         changes = [
@@ -130,22 +159,25 @@ class LoraForm:
             self.yes.click(self.do_delete, self.lora, self.said, **PRIVATE),
             self.upload.upload(self.do_bring, [self.upload, self.action], self.said, **PRIVATE),
             self.merge.click(
-                self.do_merge, [self.one, self.other, self.weight, self.weight_other, self.merged], self.said, **PRIVATE
+                self.do_merge, [self.action, self.one, self.other, self.weight, self.weight_other, self.merged],
+                self.said, **PRIVATE,
             ),
-        ]
+        ]  # fmt: skip
         for changed in changes:
             changed.success(self.refresh, self.action, parts, **PRIVATE)
+        self.changed = [changed.success for changed in changes]  # what else may look again then
         self.compare.click(self.do_compare, [self.action, self.one, self.other], self.said, **PRIVATE)
         self.send.click(self.do_send, self.lora, self.link, **PRIVATE).success(
             None, js="() => document.querySelector('#loras-link a').click()", **PRIVATE
         )
-        self.delete.click(lambda: gr.Row(visible=True), None, self.confirm, **PRIVATE)
+        self.delete.click(self.ask, self.lora, [self.confirm, self.said], **PRIVATE)
         for button in (self.yes, self.no):
             button.click(lambda: gr.Row(visible=False), None, self.confirm, **PRIVATE)
 
-    def wire_refresh(self, trigger: Any) -> None:
-        """Run `refresh` on an event of the page."""
-        trigger(self.refresh, self.action, self._parts, **PRIVATE)
+    def wire_open(self, trigger: Any, run: gr.State) -> None:
+        """Begin with the action of the run that is followed on an event of the page."""
+        opened = trigger(self.open, [self.action, run], self.action, **PRIVATE)
+        opened.success(self.refresh, self.action, self._parts, **PRIVATE)
 
     @property
     def _parts(self) -> list[Any]:

@@ -9,15 +9,16 @@ from huvidpo_core.ui.plots import WAITING, Level, Line, grid, panel, points, smo
 def plots(
     steps: Sequence[dict[str, Any]],
     checks: Sequence[dict[str, Any]],
-    least_motion: float = 0.9,
+    least_motion: float | None = 0.9,
     winner_rise: float = 0.0,
 ) -> str:
     """All panels of a run, from the lines of its metrics, and what ends it: `least_motion` and `winner_rise` of its
-    settings."""
+    settings. Without `least_motion` nothing moves."""
     if not steps and not checks:
         return WAITING
     until = max(row.get("steps", row["step"]) for row in (*steps, *checks))
     loss, held_loss = points(steps, "loss"), points(checks, "loss")
+    what = "clips" if least_motion is not None else "pictures"
     panels = [
         panel(
             "Loss",
@@ -28,8 +29,8 @@ def plots(
         panel(
             "Held-out error against the base model",
             [
-                Line("better clips", points(checks, "winner_change"), "a dots"),
-                Line("worse clips", points(checks, "loser_change"), "b dots"),
+                Line(f"better {what}", points(checks, "winner_change"), "a dots"),
+                Line(f"worse {what}", points(checks, "loser_change"), "b dots"),
             ],
             [Level("ends with the better above", winner_rise)],
             until,
@@ -42,13 +43,10 @@ def plots(
             until,
             percent=True,
         ),
-        panel(
-            "Motion against the base model",
-            [Line("", points(checks, "motion"), "a dots")],
-            [Level("ends below", least_motion)],
-            until,
-            percent=True,
-        ),
         panel("Learning rate", [Line("", points(steps, "lr"))], [], until),
     ]
+    if least_motion is not None:
+        moved = [Line("", points(checks, "motion"), "a dots")]
+        levels = [Level("ends below", least_motion)]
+        panels.insert(3, panel("Motion against the base model", moved, levels, until, percent=True))
     return grid(panels)

@@ -27,6 +27,7 @@ class AlignRun(RunFollow):
     """Parts and wiring of the view."""
 
     kind = "align"
+    others = ("picture",)
     removal = "Remove this training and all it made, but not a LoRA that is in use?"
 
     def place_outcome(self) -> None:
@@ -61,6 +62,9 @@ class AlignRun(RunFollow):
 
     def adopt(self, run: RunFolder) -> None:
         """Put the LoRA to use, with what the blind round said on its card."""
+        if run.asked()["kind"] == "picture":
+            self.engine.trainings.adopt(run)
+            return
         score = self.engine.blind_rounds.score(run)
         rate = score.win_rate
         won = [rate.value, rate.low, rate.high] if rate else None

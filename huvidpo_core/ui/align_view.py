@@ -23,7 +23,8 @@ def look(engine: Engine, chosen: str, step: int) -> tuple[str, dict[str, Any]]:
         run, asked, state = told
         return said.row(run.path.name, asked, state, engine.actions)
 
-    chosen, found, parts = run_view.look(engine.data, engine.trainings.runs(), chosen, step, row, said.NO_RUNS)
+    runs = engine.trainings.runs("align", "picture")
+    chosen, found, parts = run_view.look(engine.data, runs, chosen, step, row, said.NO_RUNS)
     return chosen, parts | NOTHING | (_of_run(engine, *found) if found else {})
 
 
@@ -34,12 +35,17 @@ def _of_run(engine: Engine, run: RunFolder, asked: dict[str, Any], state: RunSta
         said.action_title(asked, engine.actions), asked["name"], said.facts(asked, beta), state,
         state.status == "running" and run.asked_to_stop, run_view.last_words(run),
     )  # fmt: skip
-    course = plots(run.metrics("step"), checks, settings["least_motion"], settings.get("winner_rise", 0.0))
+    least = None if asked["kind"] == "picture" else settings["least_motion"]
+    course = plots(run.metrics("step"), checks, least, settings.get("winner_rise", 0.0))
     finished = _of_finished(engine, run, asked) if state.status == "finished" else {}
     return {"head": head, "plots": course} | finished
 
 
 def _of_finished(engine: Engine, run: RunFolder, asked: dict[str, Any]) -> dict[str, Any]:
+    if asked["kind"] == "picture":
+        use = engine.trainings.use(run)
+        called = next((each.title for each in engine.painters() if use.adopted and each.id == use.adopted), "")
+        return {"helped": said.painter_words(called), "can_use": None if called else True}
     if not asked["pack"]:
         return {"helped": said.words.message(said.NO_PACK)}
     action = asked["action"]

@@ -21,6 +21,7 @@ UNTRIED = (
     "model as it was and one by the new one, from the same first frame and seed, of scenes it was not trained on. You "
     "judge them in Prefer, where nothing says which is which."
 )
+UNJUDGED = "It can be put to use as soon as one pair of the round is judged."
 NO_PACK = "This LoRA was trained on the bare base model; a LoRA is put to use beside an action pack."
 
 
@@ -78,6 +79,7 @@ def row(name: str, asked: Mapping[str, Any], state: RunState, actions: Mapping[s
 def facts(asked: Mapping[str, Any], beta: float) -> list[str]:
     """What a run was asked for; `beta` is what was measured."""
     settings, what = asked["settings"], "ratings" if "good" in asked else "votes"
+    what = "choices" if "choices" in asked else what
     return [
         f"{what} of {_several(asked['raters'])}" if asked.get("raters") else f"everybody's {what}",
         _learned(asked),
@@ -97,18 +99,31 @@ def helped_words(adopted: str, on_trial: bool, score: Score | None, queue: PairQ
     if adopted:
         parts.append(words.message(f"In use: choose “{adopted}” under Learnt motion in Create."))
     elif not on_trial:
-        parts.append(f'<p class="hv-hint">{UNTRIED}</p>')
+        parts.append(f'<p class="hv-hint">{UNTRIED} Then it can be put to use.</p>')
     if score and score.rated and score.win_rate:
         parts.append(_score(score))
+    if on_trial and not adopted and not (score and score.rated):
+        parts.append(f'<p class="hv-hint">{UNJUDGED}</p>')
     if on_trial and (said := _making(queue)):
         parts.append(f'<p class="hv-hint" role="status">{said}</p>')
     if on_trial and score and score.pairs > score.rated:
         ready = many(score.pairs - score.rated, "pair")
-        verb = "waits" if score.pairs - score.rated == 1 else "wait"
-        parts.append(f'<p class="hv-hint">{ready} of the round {verb} in Prefer, under {escape(title)}.</p>')
+        verb, comes = ("waits", "comes") if score.pairs - score.rated == 1 else ("wait", "come")
+        where = f"in Prefer, under {escape(title)}, and {comes} first there"
+        parts.append(f'<p class="hv-hint">{ready} of the round {verb} {where}.</p>')
     if queue.error:
         parts.append(words.message(queue.error, "error"))
     return f'<div class="hv-helped">{"".join(parts)}</div>'
+
+
+def painter_words(called: str) -> str:
+    """What became of a LoRA for first frames; `called` is its painter's title where it is in use."""
+    if called:
+        return words.message(f"In use: choose “{called}” under Drawn by in Create.")
+    return (
+        '<p class="hv-hint">Whether the pictures are more to your taste, only your eyes can tell: look at the samples '
+        "below. In use, it stands under Drawn by in Create, beside the painter as it was.</p>"
+    )
 
 
 def loras_table(loras: Sequence[Lora]) -> str:
@@ -176,12 +191,18 @@ def _learned(asked: Mapping[str, Any]) -> str:
     """How much a run learns from."""
     if "good" in asked:
         return f"{asked['good']} good and {many(asked['bad'], 'bad clip')}"
-    return many(asked["pairs"], "pair")
+    if "choices" in asked:
+        return f"{many(asked['choices'], 'choice')}, {many(asked['pairs'], 'pair')}"
+    pairs = asked["pairs"]
+    fewer = asked.get("taught", pairs) < pairs  # the others are ties
+    return f"{asked['taught']} of {many(pairs, 'pair')}" if fewer else many(pairs, "pair")
 
 
 def action_title(asked: Mapping[str, Any], actions: Mapping[str, Action]) -> str:
     """What a run's action is called."""
     name = asked["action"]
+    if asked.get("kind") == "picture":
+        return "First frames"
     return actions[name].title if name in actions else name
 
 

@@ -27,18 +27,20 @@ class Api:
         self.engine, self.desk = engine, desk
 
     def first_frame(
-        self, prompt: str, action: str, style: str, seed: int | None = None, steps: int | None = None
-    ) -> Iterator[Image.Image | None]:
+        self, prompt: str, action: str, style: str, seed: int | None = None, steps: int | None = None,
+        painter: str = "",
+    ) -> Iterator[Image.Image | None]:  # fmt: skip
         """Draw a first frame.
 
         Args: prompt: the scene in words; action: a key of assets/actions.toml; style: a key of assets/styles.toml;
-        seed: 0 to 4294967295, 0 if not given; steps: 1 to 200, the profile's own if not given.
+        seed: 0 to 4294967295, 0 if not given; steps: 1 to 200, the profile's own if not given; painter: who draws,
+        "plain" or another of the profile's, its own if not given.
 
         Returns: the picture, PNG, at the size the video model works at.
         """
 
         def work(stop: threading.Event) -> Iterator[Progress | Picture]:
-            recipe = Recipe.asked(prompt, action, style, seed=seed, steps=steps)
+            recipe = Recipe.asked(prompt, action, style, seed=seed, steps=steps, painter=painter)
             # A recipe's steps are the clip's; these are the picture's.
             yield from self.engine.first_frame(recipe.with_(steps=0), stop, steps=recipe.steps or None)
 
@@ -70,17 +72,18 @@ class Api:
     def generate(
         self, prompt: str, action: str, style: str, seed: int | None = None, steps: int | None = None,
         guidance: float | None = None, sampler: str = "fast", pack: str | None = "auto", strength: float | None = None,
-        frames: int | None = None,
+        frames: int | None = None, painter: str = "",
     ) -> Iterator[tuple[str | None, dict | None]]:  # fmt: skip
         """From a prompt to a clip: draw the first frame and animate it.
 
-        Args: as /animate, without the image.
+        Args: as /animate, without the image; painter: as /first_frame.
 
         Returns: the clip, MP4; its recipe.
         """
 
         def work(stop: threading.Event) -> Iterator[Progress | Clip]:
             recipe = self._recipe(prompt, action, style, seed, steps, guidance, sampler, pack, strength, frames)
+            recipe = recipe.with_(painter=painter or "")
             for item in self.engine.first_frame(recipe, stop):
                 if isinstance(item, Progress):
                     yield item
@@ -174,6 +177,7 @@ class Api:
             guidance, strength = gr.Number(None, label="guidance"), gr.Number(1, label="strength")
             sampler, pack = gr.Textbox("fast", label="sampler"), gr.Textbox("auto", label="pack")
             frames = gr.Number(None, precision=0, label="frames")
+            painter = gr.Textbox("", label="painter")
             picture = gr.Image(format="png", label="picture")
             video, recipe = gr.File(label="video"), gr.JSON(label="recipe")
             files = gr.File(label="clips", type="filepath", file_count="multiple")
@@ -187,9 +191,9 @@ class Api:
             button = gr.Button()
         rest = [seed, steps, guidance, sampler, pack, strength, frames]
         for function, inputs, outputs in (
-            (self.first_frame, [prompt, action, style, seed, steps], picture),
+            (self.first_frame, [prompt, action, style, seed, steps, painter], picture),
             (self.animate, [image, prompt, action, style, *rest], [video, recipe]),
-            (self.generate, [prompt, action, style, *rest], [video, recipe]),
+            (self.generate, [prompt, action, style, *rest, painter], [video, recipe]),
         ):
             button.click(
                 function, inputs, outputs, api_name=function.__name__, concurrency_id="gpu", concurrency_limit=1,

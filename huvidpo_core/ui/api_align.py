@@ -45,7 +45,7 @@ class AlignApi:
         each, null before the first}. Asked are pairs, or for "kto" good and bad clips.
         """
         with told():
-            found = self.trainings.find(run)
+            found = self.trainings.find(run, "align", "picture")
             state, asked = asdict(found.state()), found.asked()
         latest = {kind: next(reversed(found.metrics(kind)), None) for kind in ("step", "check")}
         told_of = ("status", "stage", "step", "steps", "seconds_left", "message")
@@ -65,7 +65,7 @@ class AlignApi:
         Returns: as /align_status, at once; ask again until it has stopped.
         """
         with told():
-            self.trainings.find(run).ask_to_stop()
+            self.trainings.find(run, "align", "picture").ask_to_stop()
         return self.align_status(run)
 
     def wire(self) -> None:

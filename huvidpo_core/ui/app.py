@@ -14,6 +14,7 @@ from huvidpo_core.ui import words
 from huvidpo_core.ui.align import Align
 from huvidpo_core.ui.api import Api
 from huvidpo_core.ui.api_align import AlignApi
+from huvidpo_core.ui.api_first_frames import FirstFramesApi
 from huvidpo_core.ui.create import AT_ONCE, Create
 from huvidpo_core.ui.memory import KEY, SECRET
 from huvidpo_core.ui.menus import ActionMenus
@@ -54,8 +55,11 @@ class Consent:
             log.exception("fetching the models failed; it is tried again when they are needed")
 
 
-def build_app(engine: Engine) -> gr.Blocks:
-    """The app for an engine, not launched; launch it with `launch_options(engine)`."""
+def build_app(engine: Engine, local: bool = False) -> gr.Blocks:
+    """The app for an engine, not launched; launch it with `launch_options(engine)`.
+
+    `local`: it will serve this machine only, so that whoever uses it may name files of this machine.
+    """
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Gradio opens pictures too: above twice this PIL refuses
     sessions, consent = Sessions(), Consent(engine)
     with gr.Blocks(title="HuViDPO Lab", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR)) as demo:
@@ -74,16 +78,17 @@ def build_app(engine: Engine) -> gr.Blocks:
             with gr.Tab("Align", id="align", elem_id="align") as align_tab:
                 align = Align(engine)
             with gr.Tab("Teach", id="teach", elem_id="teach") as teach_tab:
-                teach = Teach(engine, sessions)
+                teach = Teach(engine, sessions, local)
         align.wire(tabs, align_tab.select)
         teach.wire(teach_tab.select)
         create.wire_try(teach.run.try_it, teach.run.made_by, teach.run.run, tabs)
         menus.add(create.controls.action)
         menus.add(align.loras.action)
-        for event in (demo.load, tab.select, prefer_tab.select, align_tab.select):
+        for event in (demo.load, tab.select, prefer_tab.select, align_tab.select, *teach.changed):
             menus.wire(event)
         Api(engine, desk).wire()
         AlignApi(engine).wire()
+        FirstFramesApi(engine).wire()
         # These stand outside the tabs: in a tab that has never been open they would not work.
         stored = gr.BrowserState(storage_key=KEY, secret=SECRET)
         clock = gr.Timer(2, active=not engine.loaded)

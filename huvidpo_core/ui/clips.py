@@ -9,9 +9,10 @@ import gradio as gr
 from huvidpo_core.engine import Engine, Picture
 from huvidpo_core.errors import UserError
 from huvidpo_core.media import read_image
+from huvidpo_core.recipe import ANIMATEDIFF, Recipe
 from huvidpo_core.ui import words
 from huvidpo_core.ui.memory import remembered
-from huvidpo_core.ui.menus import action_menu
+from huvidpo_core.ui.menus import action_menu, painter_menu
 from huvidpo_core.ui.notes import origin_note
 from huvidpo_core.ui.prefer_ballots import read_rater
 from huvidpo_core.ui.session import Session, Wording
@@ -42,9 +43,11 @@ class Clips:
         session.clip_id = clip.id if clip else ""
         if clip is None:
             ready = words.PICTURE_READY if session.picture is not None else words.EMPTY_STAGE
+            ready = words.CHOOSE if session.few and session.few.waits else ready
             return words.stage_empty(ready), gr.Column(visible=False), "", "", *hidden
         choices = self.engine.packs(clip.recipe.action, trials=True)
-        said = words.recipe_words(clip, self.engine.actions, self.engine.styles, choices)
+        painters = self.engine.painters()
+        said = words.recipe_words(clip, self.engine.actions, self.engine.styles, choices, painters)
         link = words.download_link(clip.video, clip.recipe, "Download MP4", "mp4-link")
         return words.stage_clip(clip), gr.Column(visible=True), said, link, *hidden
 
@@ -76,9 +79,12 @@ class Clips:
         recipe = picture.recipe.check(self.engine.actions, self.engine.styles)
         if recipe.pack not in (None, *(choice.id for choice in self.engine.packs(recipe.action))):
             gr.Warning(f"The motion '{recipe.pack}' is no longer there; the action's own is chosen instead.")
+        if recipe.painter not in [choice.id for choice in self.engine.painters()]:
+            gr.Warning(f"The painter '{recipe.painter}' is no longer there; the profile's own is chosen instead.")
+            recipe = recipe.with_(painter="")
         image = self.engine.fit(picture.image)
         drawn = Wording(recipe.prompt, recipe.action, recipe.style) if recipe.origin == "generated" else None
-        session.put(image, recipe.origin, drawn)
+        session.put(image, recipe.origin, drawn, recipe.painter)
         session.last_seed, session.animated = recipe.seed, True
         return [*self.filled(controls_of(recipe, self.engine)), editor_value(image), origin_note(session)]
 
@@ -94,6 +100,7 @@ class Clips:
         menu = action_menu(self.engine, values["action"])
         examples = self.examples(values["action"])
         values = dict(values, action=menu, pack=self.pack_menu(values["action"], values["pack"]))
+        values["painter"] = painter_menu(self.engine, values["painter"])
         for name, maximum in SLIDERS.items():
             values[name] = gr.Slider(value=values[name], maximum=max(maximum, values[name]))
         return [*(values[name] for name in Settings._fields), examples]
@@ -104,6 +111,18 @@ class Clips:
         ids = [choice.id for choice in choices]
         value = wanted if wanted in ids else ids[0]
         return gr.Dropdown(choices=[(choice.title, choice.id) for choice in choices], value=value)
+
+    def usual(self, sampler: str, pack: str | None) -> Recipe:
+        """The numbers that go with a sampler, and with AnimateDiff if it is chosen."""
+        return self.engine.defaults(sampler, ANIMATEDIFF if pack == ANIMATEDIFF else None)
+
+    def pace(self, pack: str | None, sampler: str, steps: float, guidance: float) -> list[Any]:
+        """Steps and guidance: AnimateDiff has its own, which give way to the profile's again. What a person has set
+        stays."""
+        if self.engine.profile.animatediff is None:
+            return [gr.skip(), gr.skip()]
+        new, old = self.usual(sampler, pack), self.usual(sampler, "" if pack == ANIMATEDIFF else ANIMATEDIFF)
+        return [new.steps if steps == old.steps else gr.skip(), new.guidance if guidance == old.guidance else gr.skip()]
 
     def examples(self, action: str) -> Any:
         """The examples of an action."""

@@ -9,7 +9,9 @@ from gradio.events import Dependency
 from huvidpo_core.engine import Engine
 from huvidpo_core.ui import words
 from huvidpo_core.ui.clips import PAGE, Clips
+from huvidpo_core.ui.few import FewWork
 from huvidpo_core.ui.memory import RATER_JS, READY_JS, TAB_JS, keep_js
+from huvidpo_core.ui.menus import painter_menu
 from huvidpo_core.ui.parts import Controls, bar_part, frame_part, motion_part, result_part, scene_part
 from huvidpo_core.ui.remarks import PAUSE_JS, Remarks
 from huvidpo_core.ui.session import Sessions, Wording
@@ -29,6 +31,7 @@ class Create:
     def __init__(self, engine: Engine, sessions: Sessions, blocked: Callable[[], bool]) -> None:
         self.engine, self.sessions, self.blocked = engine, sessions, blocked
         self.work, self.clips, self.remarks = Work(engine), Clips(engine), Remarks(engine, sessions, blocked)
+        self.few = FewWork(engine, sessions, self.work)
         self.clip_id, self.limit = gr.State(""), gr.State(PAGE)
         with gr.Row(elem_classes="hv-columns"):
             with gr.Column(elem_classes="hv-left"):
@@ -93,6 +96,7 @@ class Create:
         return [
             gr.Button(interactive=free),
             gr.Button(interactive=free),
+            gr.Button(interactive=free),
             gr.Button(interactive=free, visible=not busy),
             gr.Button(visible=busy, interactive=True),
         ]
@@ -108,6 +112,12 @@ class Create:
         return [self.frame.note, self.bar.bar]
 
     @property
+    def _view_parts(self) -> list[Any]:
+        """In the order of a `View`'s fields."""
+        frame = self.frame
+        return [self.bar.bar, self.result.stage, frame.editor, frame.note, self.controls.seed, self.clip_id, frame.few]
+
+    @property
     def _shown(self) -> list[Any]:
         result = self.result
         return [result.stage, result.details, result.recipe, result.links, result.confirm, result.score]
@@ -118,7 +128,7 @@ class Create:
 
     @property
     def _button_parts(self) -> list[Any]:
-        return [self.frame.repaint, self.bar.draw, self.bar.animate, self.bar.stop]
+        return [self.frame.draw_few, self.frame.repaint, self.bar.draw, self.bar.animate, self.bar.stop]
 
     def wire_reload(self, trigger: Callable[..., Dependency]) -> None:
         """Run `reload` on an event of the page."""
@@ -146,6 +156,7 @@ class Create:
         loaded = load(self.remember, [stored, tab], [*self._restored, self.clip_id], js=TAB_JS, **PRIVATE)
         self.wire_reload(loaded.then)
         loaded.then(self.on_session(self.clips.show), self.clip_id, self._shown, **AT_ONCE)
+        self.few.wire_reload(loaded.then, self.frame.few)
         loaded.then(None, js=READY_JS, **PRIVATE)
         controls = self.controls.all()
         gr.on(
@@ -168,13 +179,26 @@ class Create:
         controls.pack.focus(self.clips.pack_menu, [controls.action, controls.pack], controls.pack, **AT_ONCE)
         self.motion.reuse.click(self.reuse, None, [controls.seed, controls.fresh], **AT_ONCE)
         controls.seed.input(lambda: False, None, controls.fresh, **AT_ONCE)
-        controls.sampler.input(
-            lambda sampler: self.engine.defaults(sampler).steps, controls.sampler, controls.steps, **AT_ONCE
+        # So is a painter that was trained meanwhile.
+        controls.painter.focus(
+            lambda chosen: painter_menu(self.engine, chosen), controls.painter, controls.painter, **AT_ONCE
         )
+        self.motion.fetch.wire(self.engine, controls.painter, controls.pack)
+        pace = [controls.steps, controls.guidance]
+        controls.pack.input(self.clips.pace, [controls.pack, controls.sampler, *pace], pace, **AT_ONCE)
+        controls.sampler.input(
+            lambda sampler, pack: self.clips.usual(sampler, pack).steps, [controls.sampler, controls.pack],
+            controls.steps, **AT_ONCE,
+        )  # fmt: skip
 
     def _wire_work(self) -> None:
         frame, settings = self.frame, self.controls.all()
         self._long(self.bar.draw, self.work.draw, settings)
+        self._long(frame.draw_few, self.few.draw, settings)
+        chosen = self.few.wire(frame.few, self.result.rater, self._view_parts)
+        chosen(self.on_session(self.clips.show), self.clip_id, self._shown, **AT_ONCE).success(
+            self.remarks.heed, self._wording, self._said, **AT_ONCE
+        )
         self._long(frame.repaint, self.work.repaint, [*settings, frame.editor])
         self._long(self.bar.animate, self.work.animate, [*settings, frame.editor])
         self.bar.stop.click(self.halt, None, self.bar.bar, **AT_ONCE)
@@ -186,8 +210,7 @@ class Create:
         )
 
     def _long(self, button: gr.Button, handler: Callable[..., Iterator[View]], inputs: list[Any]) -> None:
-        frame, result, bar = self.frame, self.result, self.bar.bar
-        outputs = [bar, result.stage, frame.editor, frame.note, self.controls.seed, self.clip_id]
+        result, bar, outputs = self.result, self.bar.bar, self._view_parts
 
         def run(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
             session = self.sessions.of(request.session_hash)

@@ -30,9 +30,10 @@ Work = Callable[..., Iterator[Progress | str]]
 class Errand:
     """One kind of errand; `starts` are held while it runs."""
 
-    def __init__(self, name: str, starts: Sequence[gr.Button]) -> None:
-        """Make the Stop button, where it is to stand; `bar` is to be rendered by the form."""
-        self.name, self._starts = name, starts
+    def __init__(self, name: str, starts: Sequence[gr.Button], stopped: str = STOPPED) -> None:
+        """Make the Stop button, where it is to stand; `bar` is to be rendered by the form. `stopped` is the last word
+        after Stop."""
+        self.name, self._starts, self._stopped = name, starts, stopped
         self.stop = gr.Button("Stop", visible=False, elem_id=f"{name}-stop", scale=0, min_width=110)
         self.bar = gr.HTML("", elem_id=f"{name}-said", render=False)
         self._running: dict[str | None, threading.Event] = {}  # stop flags by page
@@ -75,7 +76,7 @@ class Errand:
                     else:
                         self._said[page] = item
         except Stopped:
-            self._said[page] = words.message(STOPPED)
+            self._said[page] = words.message(self._stopped)
         except UserError as error:
             self._said[page] = words.message(str(error), "error")
         except Exception:

@@ -13,9 +13,11 @@ PLAYER_JS = """(titles) => {
   const menu = document.querySelector('#rating [name=action]');
   if (!menu) return;
   const chosen = menu.value, now = JSON.parse(titles);
-  if (menu.options.length === now.length + 1) return;
+  const held = [...menu.options].slice(1).map((option) => [option.text, option.value]);
+  if (JSON.stringify(held) === JSON.stringify(now)) return;
   menu.replaceChildren(menu.options[0], ...now.map(([title, name]) => new Option(title, name)));
-  menu.value = chosen;
+  menu.value = now.some(([, name]) => name === chosen) ? chosen : '';
+  if (menu.value !== chosen && localStorage.huvidpoRater) menu.dispatchEvent(new Event('change', {bubbles: true}));
 }"""
 
 
@@ -27,6 +29,14 @@ def titles(engine: Engine) -> list[tuple[str, str]]:
 def action_menu(engine: Engine, chosen: str) -> gr.Radio:
     """Create's menu as the actions are now, with this one chosen."""
     return gr.Radio(choices=titles(engine), value=chosen)
+
+
+def painter_menu(engine: Engine, chosen: str | None, **options: Any) -> gr.Dropdown:
+    """The menu of painters as they are now, with this one chosen; the profile's own where it is gone. Hidden where
+    there is no choice."""
+    choices = [(choice.title, choice.id) for choice in engine.painters()]
+    value = chosen if chosen in [known for _, known in choices] else ""
+    return gr.Dropdown(choices=choices, value=value, label="Drawn by", visible=len(choices) > 1, **options)
 
 
 class ActionMenus:
@@ -41,14 +51,21 @@ class ActionMenus:
         """Keep a menu, whose choices begin with `first`."""
         self._menus.append((menu, list(first)))
 
-    def refresh(self, known: str | None) -> list[Any]:
-        """What the menus hold, and new choices for each; nothing where nothing has changed."""
+    def refresh(self, known: str | None, *chosen: str | None) -> list[Any]:
+        """What the menus hold, and new choices for each; nothing where nothing has changed. A menu whose chosen action
+        is gone takes its first."""
         now = titles(self.engine)
         if (told := json.dumps(now)) == known:
             return [gr.skip()] * (1 + len(self._menus))
-        return [told, *(type(menu)(choices=[*first, *now]) for menu, first in self._menus)]
+        fresh = [told]
+        for (menu, first), value in zip(self._menus, chosen, strict=True):
+            choices = [*first, *now]
+            there = value is None or value in [name for _, name in choices]
+            fresh.append(type(menu)(choices=choices, **{} if there else {"value": choices[0][1]}))
+        return fresh
 
     def wire(self, trigger: Any) -> None:
         """Refresh them on an event of the page."""
-        done = trigger(self.refresh, self._known, [self._known, *(menu for menu, _ in self._menus)], **AT_ONCE)
+        menus = [self._known, *(menu for menu, _ in self._menus)]
+        done = trigger(self.refresh, menus, menus, **AT_ONCE)
         done.then(None, self._known, js=PLAYER_JS, **AT_ONCE)

@@ -7,6 +7,9 @@ import gradio as gr
 
 from huvidpo_core.engine import Engine
 from huvidpo_core.ui import words
+from huvidpo_core.ui.fetch import Fetch
+from huvidpo_core.ui.few import PICK_JS
+from huvidpo_core.ui.menus import painter_menu
 from huvidpo_core.ui.notes import origin_note
 from huvidpo_core.ui.session import Session
 from huvidpo_core.ui.settings import Settings
@@ -33,6 +36,7 @@ class Controls:
     steps: gr.Slider
     guidance: gr.Slider
     frames: gr.Slider
+    painter: gr.Dropdown
 
     @classmethod
     def gather(cls, *parts: Any) -> "Controls":
@@ -67,7 +71,9 @@ class Frame:
     editor: gr.ImageEditor
     note: gr.HTML
     upload: gr.UploadButton
+    draw_few: gr.Button
     repaint: gr.Button
+    few: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,9 @@ class Motion:
     steps: gr.Slider
     guidance: gr.Slider
     frames: gr.Slider
+    painter: gr.Dropdown
     reuse: gr.Button
+    fetch: Fetch
 
 
 @dataclass(frozen=True)
@@ -154,14 +162,16 @@ def frame_part(engine: Engine) -> Frame:
             note = gr.HTML(origin_note(Session()), elem_id="note", min_width=120)
         with gr.Row(elem_classes="hv-tools"):
             upload = gr.UploadButton("Upload a picture", file_types=["image"], size="sm", elem_id="upload")
+            draw_few = gr.Button("Four to choose from", size="sm", elem_id="draw-few")
             repaint = gr.Button("Redraw what I brushed", size="sm", elem_id="repaint")
+        few = gr.HTML("", elem_id="few", js_on_load=PICK_JS)
         editor = gr.ImageEditor(
             type="pil", format="png", image_mode="RGBA", sources=(), transforms=("crop",), layers=False, buttons=[],
             canvas_size=(size.width, size.height), brush=gr.Brush(default_size=size.width // 24, colors=COLOURS),
             eraser=gr.Eraser(default_size=size.width // 16), show_label=False, height=350, elem_id="editor",
         )  # fmt: skip
         gr.Markdown(PICTURE_HINT, elem_classes="hv-hint")
-    return Frame(editor, note, upload, repaint)
+    return Frame(editor, note, upload, draw_few, repaint, few)
 
 
 def motion_part(engine: Engine) -> Motion:
@@ -176,7 +186,9 @@ def motion_part(engine: Engine) -> Motion:
         strength = gr.Slider(
             0, 1.5, 1.0, step=0.05, label="Strength", buttons=[], elem_id="strength", scale=3, min_width=180
         )
+    fetch = Fetch("fetch")
     with gr.Accordion("More settings", open=False, elem_id="advanced"):
+        painter = painter_menu(engine, own.painter, info="Who draws the first frame", elem_id="painter")
         with gr.Row(elem_classes="hv-line"):
             seed = gr.Number(0, label="Seed", precision=0, elem_id="seed", min_width=120)
             fresh = gr.Checkbox(True, label="New every time", elem_id="fresh", container=False, min_width=140)
@@ -194,7 +206,7 @@ def motion_part(engine: Engine) -> Motion:
             2, 32, own.frames, step=1, label="Frames", elem_id="frames",
             info=f"{engine.profile.video.fps} play in a second",
         )  # fmt: skip
-    return Motion(pack, strength, seed, fresh, sampler, steps, guidance, frames, reuse)
+    return Motion(pack, strength, seed, fresh, sampler, steps, guidance, frames, painter, reuse, fetch)
 
 
 def bar_part() -> Bar:

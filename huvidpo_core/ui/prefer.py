@@ -58,7 +58,10 @@ class Prefer:
     def votes(self, action: str | None, rater: str | None) -> tuple[str, Any]:
         """What the votes say about an action or all, by a rater or all; and the raters there are to choose from."""
         with told():
-            said = votes_words(self.engine.what_votes_say(action or None, rater or None), self.engine.actions)
+            report = self.engine.what_votes_say(action or None, rater or None)
+            choices = [choice for each in self.engine.actions for choice in self.engine.packs(each, trials=True)]
+            models = {choice.id: choice.title for choice in choices if choice.id}
+            said = votes_words(report, self.engine.actions, models)
             return said, gr.Dropdown(choices=[EVERYBODY, *((name, name) for name in self.engine.raters())])
 
 

@@ -8,6 +8,8 @@ import gradio as gr
 
 from huvidpo_core.engine import READY, Clip, Engine, Order
 from huvidpo_core.recipe import Recipe
+from huvidpo_core.ui.fetch import Fetch
+from huvidpo_core.ui.menus import painter_menu
 from huvidpo_core.ui.notes import other_action
 from huvidpo_core.ui.remarks import PAUSE_JS
 from huvidpo_core.ui.settings import SEEDS
@@ -19,12 +21,13 @@ WAYS = [
     ("Two settings on one first frame", "settings"),
     ("Two seeds on one first frame", "seeds"),
     ("Variations of one clip's motion", "structural"),
-    ("Two models on one first frame", "models"),
+    ("Two models", "models"),
     ("Clips I bring", "brought"),
 ]
 KEEP, COUNT = "keep", "count"
 MANY = [(f"Keep {READY} ready while I rate", KEEP), ("A fixed number", COUNT)]
 MOST = 50  # in one press
+SAME = "same"  # as the one side's
 LONG = 60  # characters of a prompt in the menu of clips
 
 
@@ -50,6 +53,7 @@ class PairForm:
             self.style = gr.Dropdown(
                 _titles(engine.styles), value=own.style, label="Style", elem_id="pairs-style", min_width=150
             )
+            self.painter = painter_menu(engine, "", elem_id="pairs-painter", min_width=150)
         with gr.Row(elem_classes="hv-line") as self.number:
             self.many = gr.Radio(
                 MANY, value=KEEP, label="How many pairs", elem_id="pairs-many", elem_classes="hv-pills", min_width=320
@@ -61,6 +65,10 @@ class PairForm:
             menu = _packs(engine, own.action)
             self.pack = gr.Dropdown(menu, value=menu[0][1], label="One model", elem_id="pairs-pack", min_width=180)
             self.rival = gr.Dropdown(menu, value=menu[-1][1], label="The other", elem_id="pairs-rival", min_width=180)
+            self.rival_painter = gr.Dropdown(
+                _rivals(engine), value=SAME, label="The other's first frame", elem_id="pairs-rival-painter",
+                min_width=180, visible=len(_rivals(engine)) > 2,
+            )  # fmt: skip
         self.clip = gr.Dropdown(
             [], value=None, label="Clip whose motion is varied", visible=False, elem_id="pairs-clip"
         )
@@ -68,6 +76,7 @@ class PairForm:
             label="MP4s and GIFs that show this scene", file_count="multiple", file_types=[".mp4", ".gif"], height=130,
             visible=False, elem_id="pairs-files",
         )  # fmt: skip
+        self.fetch = Fetch("pairs-fetch")
         with gr.Row(elem_classes="hv-tools"):
             self.make = gr.Button("Make pairs", variant="primary", elem_id="pairs-make", scale=0, min_width=150)
             self.stop = gr.Button("Stop making", elem_id="pairs-stop", scale=0, min_width=170)
@@ -75,7 +84,7 @@ class PairForm:
         self._wire()
 
     def show(self, way: str, action: str, clip: str | None) -> list[Any]:
-        """Style, number, models, clips and files: what this way of pairing asks for."""
+        """Style, number, models, clips, files and painter: what this way of pairing asks for."""
         made = way != "brought"
         clips = [(_name(clip.recipe), clip.id) for clip in self._references()] if way == "structural" else []
         value = clip if clip in [known for _, known in clips] else None
@@ -86,6 +95,7 @@ class PairForm:
             *self.menus(action),
             gr.Dropdown(choices=clips, value=value, visible=way == "structural"),
             gr.File(visible=way == "brought"),
+            gr.Dropdown(visible=made and way != "structural" and len(_rivals(self.engine)) > 2),
         ]
 
     def remarked(self, prompt: str | None, action: str) -> str:
@@ -112,17 +122,19 @@ class PairForm:
 
     def order(
         self, way: str, prompt: str | None, action: str, style: str, many: str, count: float | None, pack: str,
-        rival: str, clip: str | None, files: list[str] | None,
+        rival: str, clip: str | None, files: list[str] | None, painter: str | None = "", drawn: str = SAME,
     ) -> tuple[str, Any]:  # fmt: skip
-        """Have the pairs made; what to say, and the files that are left in the form."""
+        """Have the pairs made; what to say, and the files that are left in the form. `painter` draws the first frame;
+        `drawn` is who draws the other model's."""
         with told():
             if way == "brought":
                 return self._bring([Path(file) for file in files or []], prompt or "", action), None
-            recipe = Recipe(prompt or "", action, style, pack=pack if way == "models" else None)
+            recipe = Recipe(prompt or "", action, style, pack=pack if way == "models" else None, painter=painter or "")
             keep = many == KEEP
             number = READY if keep else int(count or 1)
             reference, rival = clip or "" if way == "structural" else "", rival if way == "models" else ""
-            self.engine.make_pairs(Order(recipe, way, number, clip=reference, rival=rival, keep=keep))
+            other = drawn if way == "models" and drawn != SAME else None
+            self.engine.make_pairs(Order(recipe, way, number, reference, rival, other, keep))
             ordered = "One pair" if number == 1 else f"{number} pairs"
             more = f", and as many more while somebody rates as it takes to have {READY} ready" if keep else ""
             return message(f"Ordered: {ordered}{more}. The line below the vote says how far they are."), gr.skip()
@@ -147,10 +159,14 @@ class PairForm:
         return [*self.engine.gallery(), *brought]
 
     def _wire(self) -> None:
-        shown = [self.style, self.number, self.models, self.pack, self.rival, self.clip, self.files]
+        shown = [self.style, self.number, self.models, self.pack, self.rival, self.clip, self.files, self.painter]
         self.way.input(self.show, [self.way, self.action, self.clip], shown, **PRIVATE)
         self.many.input(lambda many: gr.Slider(visible=many == COUNT), self.many, self.count, **PRIVATE)
         self.action.input(self.menus, self.action, [self.pack, self.rival], **PRIVATE)
+        # A painter that was trained meanwhile is there when the menu is opened.
+        self.painter.focus(lambda chosen: painter_menu(self.engine, chosen), self.painter, self.painter, **PRIVATE)
+        self.rival_painter.focus(lambda: gr.Dropdown(choices=_rivals(self.engine)), None, self.rival_painter, **PRIVATE)
+        self.fetch.wire(self.engine, self.painter, self.rival_painter, self.pack, self.rival)
         gr.on(
             [self.prompt.change, self.action.change], self.remarked, [self.prompt, self.action], self.remark,
             trigger_mode="always_last", js=PAUSE_JS, **PRIVATE,
@@ -159,7 +175,7 @@ class PairForm:
         self.surprise.click(self.draw, None, [self.prompt, self.action, self.style, self.pack, self.rival], **PRIVATE)
         asked = [
             self.way, self.prompt, self.action, self.style, self.many, self.count, self.pack, self.rival, self.clip,
-            self.files,
+            self.files, self.painter, self.rival_painter,
         ]  # fmt: skip
         self.make.click(self.order, asked, [self.said, self.files], **PRIVATE)
         self.stop.click(self.halt, None, self.said, **PRIVATE)
@@ -171,6 +187,11 @@ def _titles(known: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _packs(engine: Engine, action: str) -> list[tuple[str, str]]:
     return [(choice.title, choice.id) for choice in engine.packs(action)]
+
+
+def _rivals(engine: Engine) -> list[tuple[str, str]]:
+    """Who may draw the other model's first frame; by default nobody, since both share one."""
+    return [("The same picture", SAME), *((choice.title, choice.id) for choice in engine.painters())]
 
 
 def _name(recipe: Recipe) -> str:

@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 
-from huvidpo_core.engine import PackChoice
+from huvidpo_core.engine import PackChoice, PainterChoice
 from huvidpo_core.preferences.records import Revealed
-from huvidpo_core.preferences.store import BASE_MODEL, BROUGHT
+from huvidpo_core.preferences.store import BASE_MODEL, BROUGHT, DRAWN_BY
 from huvidpo_core.recipe import Recipe
 
 
 def reveal_words(
-    revealed: Revealed, left: Recipe | None, right: Recipe | None, choices: Sequence[PackChoice] = ()
-) -> str:
-    """The models by their titles in the menu `choices`, and how the sides differ as far as their recipes are known."""
+    revealed: Revealed, left: Recipe | None, right: Recipe | None, choices: Sequence[PackChoice] = (),
+    painters: Sequence[PainterChoice] = (),
+) -> str:  # fmt: skip
+    """The models by their titles in the menus `choices` and `painters`, and how the sides differ as far as their
+    recipes are known."""
     models = revealed.left_model, revealed.right_model
-    one, two = (title_of(model, choices) for model in models)
+    one, two = (title_of(model, choices, painters) for model in models)
     for new, other, left_has_it in ((*models, True), (*reversed(models), False)):
         if _on_trial(new, choices) and other == new.partition("/")[0]:  # the very same, but for it
             has, lacks = ("1 with", "2 without it") if left_has_it else ("1 without", "2 with it")
@@ -33,8 +35,12 @@ def reveal_words(
     return f"Both by {one}{varied}: 1 with seed {left.seed}, 2 with seed {right.seed}."
 
 
-def title_of(model: str, choices: Sequence[PackChoice]) -> str:
+def title_of(model: str, choices: Sequence[PackChoice], painters: Sequence[PainterChoice] = ()) -> str:
     """A model as a person knows it; one that is no longer in the menu by its name."""
+    model, drawn_by, painter = model.partition(DRAWN_BY)
+    if painter:
+        title = next((choice.title for choice in painters if choice.id == painter), painter)
+        return f"{title_of(model, choices)}{drawn_by}{title}"
     if model == BASE_MODEL:
         return "the bare base model"
     if _on_trial(model, choices):

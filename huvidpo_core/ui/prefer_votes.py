@@ -1,7 +1,9 @@
 """What the votes say, as short HTML. Pure functions, no gradio."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
+from types import MappingProxyType
 
 from huvidpo_core.config import Action
 from huvidpo_core.preferences.records import DECIDED_NEEDED, SHARED_NEEDED, Estimate, Standing, VotesReport
@@ -10,8 +12,10 @@ NOT_YET = "not yet"  # in place of a figure
 NONE_YET = '<p class="hv-nothing">No votes yet. Rate a few pairs, then look here again.</p>'
 
 
-def votes_words(report: VotesReport, actions: Mapping[str, Action]) -> str:
-    """The whole panel."""
+def votes_words(
+    report: VotesReport, actions: Mapping[str, Action], models: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """The whole panel; `models` are titles by id, and a model that is gone is called by its id."""
     if not report.votes:
         return NONE_YET
     counted = ", ".join(f"{_title(actions, name)} {count}" for name, count in report.per_action.items())
@@ -21,7 +25,7 @@ def votes_words(report: VotesReport, actions: Mapping[str, Action]) -> str:
     parts = [
         f'<p class="hv-message hv-notice" role="alert">{escape(warning)}</p>' if warning else "",
         f"<p><b>{_many(report.votes, 'vote')}.</b> {counted}.<br>By {raters}.</p>",
-        _models(report.models),
+        _models([replace(model, name=models.get(model.name, model.name)) for model in report.models]),
         f'<div class="hv-figures">{"".join(figures)}</div>',
     ]
     return f'<div class="hv-votes">{"".join(parts)}</div>'

@@ -26,6 +26,7 @@ class RunFollow:
     """Parts and wiring of the view. Everything is read from the runs' files, so a reload shows what there is."""
 
     kind: ClassVar[Kind]
+    others: ClassVar[tuple[Kind, ...]] = ()  # kinds that are followed beside it
     removal: ClassVar[str]  # the question before a run is removed
 
     def __init__(self, engine: Engine) -> None:
@@ -49,7 +50,7 @@ class RunFollow:
             gr.HTML("<h2>Course</h2>")
             self.plots = gr.HTML("", elem_id=f"{kind}-plots")
             with gr.Row(elem_classes="hv-head"):
-                gr.HTML("<h2>Sample clips</h2>", min_width=130)
+                gr.HTML("<h2>Samples</h2>", min_width=130)
                 self.check = gr.Dropdown(
                     check_choices(()), value=LATEST, show_label=False, container=False, elem_id=f"{kind}-check",
                     scale=0, min_width=150, filterable=False,
@@ -108,9 +109,15 @@ class RunFollow:
 
         def handle(chosen: str) -> None:
             with told():
-                work(self.engine.trainings.find(chosen, self.kind))
+                work(self.engine.trainings.find(chosen, self.kind, *self.others))
 
         return handle
+
+    def beside(self) -> None:
+        """Whoever begins a training while another is running is told what that means."""
+        runs = self.engine.trainings.runs("align", "teach", "picture")
+        if sum(run.state().status == "running" for run in runs) > 1:
+            gr.Info("Another training is running, too. They take turns, so both take longer.")
 
     # Wiring
 
@@ -122,6 +129,7 @@ class RunFollow:
         """Show the run that `begin` starts on an event and names."""
         begun = trigger(begin, inputs, self.run, js=js, **PRIVATE)
         self.wire_look(begun.success)
+        begun.success(self.beside, None, None, **PRIVATE)
         begun.success(None, js=show_js(self.kind), **PRIVATE)
 
     def wire(self) -> None:

@@ -16,7 +16,7 @@ STATUS = {
     "failed": "Failed",
     "died": "Ended unexpectedly",
 }
-NO_CLIPS = '<p class="hv-nothing">Sample clips come with the first check.</p>'
+NO_CLIPS = '<p class="hv-nothing">Samples come with the first check.</p>'
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,19 @@ def samples(by_step: Mapping[int, Sequence[Path]], step: int) -> str:
         columns.append((step, by_step.get(step, ())))
     heads = "".join(f"<b>{'Before' if number == first else f'Step {number}'}</b>" for number, _ in columns)
     cells = "".join(
-        f'<video src="{words.url(clip)}" aria-label="Sample {row + 1}, step {number}" autoplay loop muted playsinline>'
-        "</video>"
+        _sample(clip, f"Sample {row + 1}, step {number}")
         for row in range(len(columns[0][1]))
         for number, clips in columns
         for clip in clips[row : row + 1]
     )
-    return f'<div class="hv-samples" style="--columns:{len(columns)}">{heads}{cells}</div>'
+    alone = " hv-alone" if len(columns) == 1 else ""  # nothing to stand beside: two in a row
+    return f'<div class="hv-samples{alone}">{heads}{cells}</div>'
+
+
+def _sample(file: Path, label: str) -> str:
+    if file.suffix == ".png":
+        return f'<img src="{words.url(file)}" alt="{label}">'
+    return f'<video src="{words.url(file)}" aria-label="{label}" autoplay loop muted playsinline></video>'
 
 
 def many(count: int, noun: str) -> str:

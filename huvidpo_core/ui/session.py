@@ -5,11 +5,14 @@ reloaded page, a new session to Gradio, gets its picture back.
 """
 
 import threading
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from huvidpo_core.results import Picture
 
 TABS = 64  # whose picture is kept for a reload; half a megabyte each at most
 
@@ -20,6 +23,26 @@ class Wording(NamedTuple):
     prompt: str | None = None
     action: str | None = None
     style: str | None = None
+
+
+@dataclass
+class Few:
+    """Some first frames of the same words, of which one is to be chosen."""
+
+    wording: Wording
+    pictures: list[Picture] = field(default_factory=list)
+    offer: str = field(default_factory=lambda: uuid.uuid4().hex)  # under which a choice is kept
+    chosen: int | None = None
+    done: bool = False  # no more are being drawn
+
+    def pick(self, number: int) -> tuple[Picture, list[Picture]]:
+        """One of them, and the others."""
+        return self.pictures[number], self.pictures[:number] + self.pictures[number + 1 :]
+
+    @property
+    def waits(self) -> bool:
+        """Whether one may be chosen, and none is."""
+        return self.done and bool(self.pictures) and self.chosen is None
 
 
 @dataclass
@@ -41,6 +64,7 @@ class Session:
     origin: str = "generated"  # of `picture`
     source: str = ""  # where it came from before any edit: generated, uploaded, or empty when that is not known
     drawn: Wording | None = None  # what a generated picture was drawn from
+    painter: str = ""  # who drew it, see `Recipe.painter`
     painted: np.ndarray | None = None  # the picture with the strokes that were last seen on it
     clip_id: str = ""  # of the clip on the stage
     last_seed: int | None = None  # of the last picture or clip
@@ -48,10 +72,12 @@ class Session:
     busy: bool = False  # work is waiting or running
     outcome: tuple[str, str] = ("", "info")  # sentence and kind that the last piece of work leaves behind
     draft: Draft = field(default_factory=Draft)
+    few: Few | None = None  # what is to choose from
 
-    def put(self, picture: np.ndarray | None, origin: str, drawn: Wording | None = None) -> None:
+    def put(self, picture: np.ndarray | None, origin: str, drawn: Wording | None = None, painter: str = "") -> None:
         """Remember what the editor now holds: a new picture."""
         self.picture, self.origin, self.drawn, self.painted = picture, origin, drawn, None
+        self.painter = painter
         self.source = "" if origin == "edited" else origin
 
     def retouch(self, picture: np.ndarray) -> None:
@@ -73,8 +99,10 @@ class Session:
     def inherit(self, before: "Session") -> None:
         """Take over what a person would miss after a reload; strokes have become part of the picture."""
         self.picture, self.origin, self.source, self.drawn = before.picture, before.origin, before.source, before.drawn
+        self.painter = before.painter
         self.clip_id, self.last_seed, self.animated = before.clip_id, before.last_seed, before.animated
         self.draft = before.draft
+        self.few = before.few if before.few and before.few.done else None
         if before.painted is not None:
             self.retouch(before.painted)
 

@@ -25,6 +25,7 @@ class Settings(NamedTuple):
     steps: float | None
     guidance: float | None
     frames: float | None
+    painter: str | None
 
     def in_step(self, engine: Engine) -> "Settings":
         """The same, with a motion that the action does not have replaced by the action's own.
@@ -53,6 +54,7 @@ class Settings(NamedTuple):
             pack=self.pack,
             strength=1.0 if self.strength is None else float(self.strength),
             frames=int(self.frames or 0),
+            painter=self.painter or "",
         )
 
     def seed_for(self, session: Session, picture_stays: bool) -> int:
@@ -83,4 +85,5 @@ def controls_of(recipe: Recipe, engine: Engine) -> dict[str, Any]:
         "steps": recipe.steps or own.steps,
         "guidance": own.guidance if recipe.guidance < 0 else recipe.guidance,
         "frames": recipe.frames or own.frames,
+        "painter": recipe.painter,
     }

@@ -115,7 +115,7 @@ def _says(clip: Path, draft: Draft, footage: Footage | None, prompt: str) -> Gap
         return Gap(before, draft.words.get(clip, ""), after) if gap else template
     if not template:
         return ""
-    if not gap or "{}" in after:
+    if not gap:
         return take.prompt
     if take.text == without_gap(template):
         return Gap(before, "", after)

@@ -14,14 +14,15 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from huvidpo_core.config import Action, Download, Style
-from huvidpo_core.engine import Clip, PackChoice, Progress
-from huvidpo_core.recipe import Recipe
+from huvidpo_core.config import Action, Download, Style, hub_cache
+from huvidpo_core.engine import Clip, PackChoice, PainterChoice, Progress
+from huvidpo_core.recipe import ANIMATEDIFF, LAMP, Recipe
 
 EMPTY_STAGE = (
     "Your clip will play here",
     "Describe a scene, then press Animate, or Ctrl and Enter. To change the picture first, press First frame.",
 )
+CHOOSE = ("Your pictures are ready", "Choose the one you like best. It goes into the editor; then press Animate.")
 PICTURE_READY = ("Your first frame is ready", "Paint on it or crop it if you like, then press Animate.")
 ORIGINS = {"generated": "Drawn from your words", "edited": "Edited by you", "uploaded": "Your own picture"}
 SAMPLERS = {"fast": "Fast", "ddim": "DDIM, as published"}
@@ -116,16 +117,27 @@ def motion_words(recipe: Recipe, choices: Sequence[PackChoice]) -> str:
     """The learnt motion of a recipe under its title in the menu, `choices`."""
     if not recipe.pack:
         return "no learnt motion"
+    if recipe.pack == ANIMATEDIFF:
+        return "AnimateDiff"
     title = next((choice.title for choice in choices if choice.id == recipe.pack), None)
     if title is None:
-        title = recipe.pack.replace("/", " + ").replace("_", " ").capitalize() + " (no longer there)"
+        name = recipe.pack.replace("/", " + ").replace(LAMP, ", LAMP").replace("_", " ")
+        title = f"{name.capitalize()} (no longer there)"
     return f"motion “{title.removesuffix(' (motion)')}” at {recipe.strength:.0%}"
 
 
+def painter_words(recipe: Recipe, painters: Sequence[PainterChoice]) -> str:
+    """Who drew a recipe's first frame, if not the profile's own painter, to go on with."""
+    if not recipe.painter:
+        return ""
+    return " by " + next((each.title for each in painters if each.id == recipe.painter), recipe.painter)
+
+
 def recipe_words(
-    clip: Clip, actions: Mapping[str, Action], styles: Mapping[str, Style], choices: Sequence[PackChoice] = ()
-) -> str:
-    """A clip's recipe as a person reads it; `choices`: the menu of motions of its action."""
+    clip: Clip, actions: Mapping[str, Action], styles: Mapping[str, Style], choices: Sequence[PackChoice] = (),
+    painters: Sequence[PainterChoice] = (),
+) -> str:  # fmt: skip
+    """A clip's recipe as a person reads it, by the menus of motions of its action, `choices`, and of painters."""
     recipe = clip.recipe
     facts = [
         _title(actions, recipe.action),
@@ -135,7 +147,7 @@ def recipe_words(
         f"{recipe.steps} steps ({SAMPLERS.get(recipe.sampler, recipe.sampler)})",
         f"guidance {recipe.guidance:g}",
         f"{recipe.frames} frames",
-        f"first frame: {ORIGINS.get(recipe.origin, recipe.origin).lower()}",
+        f"first frame: {ORIGINS.get(recipe.origin, recipe.origin).lower()}{painter_words(recipe, painters)}",
         f"made {when(clip.created)} in {clip.seconds:.0f} s",
     ]
     chips = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
@@ -169,8 +181,10 @@ def _card(clip: Clip, selected: bool) -> str:
     )
 
 
-def downloads(items: Sequence[Download]) -> str:
-    """What the profile wants to fetch: what, how large, under which licence."""
+def downloads(items: Sequence[Download], title: str = "This app needs models that are not on this machine yet") -> str:
+    """What is to be fetched: what, how large, under which licence, and where to."""
+    if not items:
+        return ""
     rows = "".join(
         f"<tr><td><b>{escape(item.name)}</b><br>{escape(item.what)}</td>"
         f"<td>{item.gigabytes:g} GB</td><td>{escape(item.licence)}</td></tr>"
@@ -178,8 +192,9 @@ def downloads(items: Sequence[Download]) -> str:
     )
     total = sum(item.gigabytes for item in items)
     return (
-        '<div class="hv-downloads"><h3>This app needs models that are not on this machine yet</h3>'
-        f"<p>They come from the Hugging Face Hub, {total:.1f} GB in all. Nothing is fetched before you agree.</p>"
+        f'<div class="hv-downloads"><h3>{escape(title)}</h3>'
+        f"<p>They come from the Hugging Face Hub, {total:.1f} GB in all, and are kept in "
+        f"{escape(str(hub_cache()))}. Nothing is fetched before you agree.</p>"
         f"<table><thead><tr><th>Model</th><th>Size</th><th>Licence</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

@@ -19,7 +19,7 @@ from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.ui import words
 from huvidpo_core.ui.notes import origin_note
 from huvidpo_core.ui.picture import EditorValue, marked, painted
-from huvidpo_core.ui.session import Session
+from huvidpo_core.ui.session import Session, Wording
 from huvidpo_core.ui.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class View:
     note: Any = field(default_factory=gr.skip)
     seed: Any = field(default_factory=gr.skip)
     clip_id: Any = field(default_factory=gr.skip)
+    few: Any = field(default_factory=gr.skip)
 
     def values(self) -> list[Any]:
         """In the order of the fields, as Gradio wants them."""
@@ -81,7 +82,7 @@ class Work:
             recipe = settings.recipe(settings.seed_for(session, picture_stays=False))
             made = yield from self._follow(self.engine.repaint(recipe, picture, mask, session.stop))
             if session.picture is None:
-                session.put(made.image, "edited")
+                session.put(made.image, "edited", painter=made.recipe.painter)
             session.retouch(made.image)
             yield self._shown(session, made)
 
@@ -94,7 +95,8 @@ class Work:
                 picture = session.picture
             else:
                 recipe = settings.recipe(settings.seed_for(session, picture_stays=True))
-            recipe = settings.recipe(recipe.seed).with_(origin=session.origin_of(picture))
+            origin = session.origin_of(picture)
+            recipe = settings.recipe(recipe.seed).with_(origin=origin, painter=session.painter)
             clip = yield from self._follow(self.engine.animate(recipe, picture, session.stop))
             session.last_seed, session.animated = clip.recipe.seed, True
             yield View(stage=words.stage_clip(clip), seed=clip.recipe.seed, clip_id=clip.id)
@@ -103,9 +105,13 @@ class Work:
         """Draw the picture and put it into the editor; returns its recipe."""
         recipe = settings.recipe(settings.seed_for(session, picture_stays=False))
         made = yield from self._follow(self.engine.first_frame(recipe, session.stop))
-        session.put(made.image, "generated", settings.wording)
-        yield self._shown(session, made)
+        yield self.put(session, made, settings.wording)
         return made.recipe
+
+    def put(self, session: Session, made: Picture, wording: Wording) -> View:
+        """A picture that was drawn from these words goes into the editor."""
+        session.put(made.image, "generated", wording, made.recipe.painter)
+        return self._shown(session, made)
 
     def _shown(self, session: Session, made: Picture) -> View:
         """A new picture in the editor."""
@@ -119,11 +125,16 @@ class Work:
             for item in items:
                 if not isinstance(item, Progress):
                     return item
-                view = View(bar=words.progress_bar(item))
-                if item.preview is not None and item.preview is not shown:
-                    shown, view.stage = item.preview, words.stage_preview(item.preview)
-                yield view
+                yield self.progress(item, shown)
+                shown = shown if item.preview is None else item.preview
         raise RuntimeError("the engine ended without a result")
+
+    def progress(self, item: Progress, shown: np.ndarray | None = None) -> View:
+        """How far engine work is, and what there is to see of it but for what is `shown` already."""
+        view = View(bar=words.progress_bar(item))
+        if item.preview is not None and item.preview is not shown:
+            view.stage = words.stage_preview(item.preview)
+        return view
 
 
 def editor_value(picture: np.ndarray) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One alignment from its record to a LoRA: killed and resumed, refused, or ended by an error."""
 
 import json
+import re
 import signal
 import threading
 from dataclasses import replace
@@ -15,6 +16,7 @@ from huvidpo_core.alignment import Alignment
 from huvidpo_core.errors import UserError
 from huvidpo_core.models.packs import MOTION
 from huvidpo_core.training import checkpoint
+from huvidpo_core.training.align import Aligner
 from huvidpo_core.training.crew import Crew
 from huvidpo_core.training.record import RESULT
 from tests.alignment.conftest import CPU, lines, work
@@ -100,6 +102,21 @@ def test_a_full_disk_in_a_checkpoint_is_a_sentence_and_the_run_can_go_on(begin, 
     assert lines(run) == lines(left_alone) and not list(run.path.glob(".*.part"))
 
 
+def test_a_full_disk_at_the_first_check_is_a_sentence(begin, engine, monkeypatch):
+    """There is no room for the folder of the sample clips."""
+    run, make = begin(), Path.mkdir
+
+    def full(path: Path, *how, **options) -> None:
+        if path.name == "samples":
+            raise OSError(28, "No space left on device")
+        make(path, *how, **options)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(UserError, match="the disk is full"):
+        list(work(run, engine))
+    assert run.state().status == "failed" and "disk is full" in run.state().message
+
+
 def test_a_run_is_carried_out_by_one_process_with_its_own_profile(begin, engine, profile):
     """While it is running elsewhere, or under another profile, it is refused and its record left alone."""
     run = begin()
@@ -122,3 +139,30 @@ def test_settings_that_were_tampered_with_are_a_sentence(begin, engine):
         (run.path / "run.json").write_text(json.dumps(asked | {"settings": asked["settings"] | change}))
         with pytest.raises(UserError, match=words):
             work(run, engine)
+
+
+def test_running_out_of_memory_goes_on_by_what_needs_less(begin, left_alone, engine, monkeypatch):
+    """In the middle of a step: the record says that Resume computes activations twice from now on; resumed so, the
+    LoRA is that of a run left alone. Where that was the case already, what else can be done is said."""
+    run, step, steps = begin(), Aligner._take_step, []
+
+    def full(training: Aligner) -> object:
+        steps.append(training.settings.checkpointing)
+        if len(steps) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return step(training)
+
+    monkeypatch.setattr(Aligner, "_take_step", full)
+    with pytest.raises(UserError, match=r"not enough memory for this training\. .* Resume goes on from there"):
+        list(work(run, engine))
+    state = run.state()
+    assert (state.status, state.spare) == ("failed", True) and "computes activations twice" in state.message
+    list(work(run, engine))
+    assert steps == [False] * 3 + [True] * (len(steps) - 3) and run.state().status == "finished"
+    found, wanted = (load_file(each.path / RESULT) for each in (run, left_alone))
+    assert all(torch.equal(found[name], value) for name, value in wanted.items())
+    assert re.search(r"Memory at the peak: \d+\.\d GB \(\d+\.\d GB were expected\)\.$", run.state().message)
+
+    steps[:] = [None, None]
+    with pytest.raises(UserError, match=r"though activations are not kept.* smaller batch"):
+        list(work(begin("other", replace(DROPOUT, checkpointing=True)), engine))

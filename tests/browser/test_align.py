@@ -72,9 +72,16 @@ def test_tried_blind_it_is_put_to_use(open_page, engine):
     expect(page.locator("#loras-table")).to_contain_text("88% (53% to 98%)")
     expect(page.locator("#loras-clips video")).to_have_count(2)
     page.wait_for_function("() => [...document.querySelectorAll('#loras-clips video')].every((v) => v.readyState >= 2)")
+    page.locator("#loras-name :is(input, textarea)").fill("mild")
+    page.locator("#loras-rename").click()
+    expect(page.locator("#loras-said")).to_contain_text("It is called mild now.")
+    expect(page.locator("#align-helped")).to_contain_text("In use: choose “Waterfall + mild”")
+    page.locator("#loras-delete").click()
+    expect(page.locator("#loras-said p")).to_have_count(0)
+    page.locator("#loras-no").click()
     page.get_by_role("tab", name="Create").click()
     page.locator("#pack input").click()
-    expect(page.get_by_role("option", name="Waterfall + calm")).to_be_visible()
+    expect(page.get_by_role("option", name="Waterfall + mild")).to_be_visible()
 
 
 def test_a_training_on_clips_rated_alone(open_page, engine):

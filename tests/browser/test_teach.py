@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 from huvidpo_core import media
 from huvidpo_core.config import ASSETS, load_profile
 from huvidpo_core.engine import Engine
+from huvidpo_core.models.packs import TAUGHT as TAUGHT_HERE
 from huvidpo_core.training.material import Material
 from tests.browser.conftest import READY, SLOW
 from tests.clips import moving_clip
@@ -83,6 +84,37 @@ def test_an_action_is_taught_and_chosen(open_page, clips):
     other = open_page()
     other.locator("#action label", has_text="Block slide").click()
     expect(other.locator("#pack input")).to_have_value("Block slide (motion)")
+
+
+def test_a_taught_action_is_renamed_and_deleted(open_page, engine):
+    """All menus follow at once; where it was chosen another action is; it is asked first."""
+    write_pack(engine.data / "packs" / "ball", title="Ball", training={"source": TAUGHT_HERE})
+    page = open_page()
+    page.locator("#action label", has_text="Ball").click()
+    page.get_by_role("tab", name="Prefer").click()
+    page.locator("#rating [name=action]").wait_for(state="attached")
+    open_tab(page)
+    page.locator("#taught > button").first.click()
+    expect(page.locator("#taught-action input")).to_have_value("Ball (ball)")
+    page.locator("#taught-title :is(input, textarea)").fill("Rubber ball")
+    page.locator("#taught-rename").click()
+    expect(page.locator("#taught-said")).to_contain_text("It is called “Rubber ball” now.")
+    expect(page.locator("#taught-action input")).to_have_value("Rubber ball (ball)")
+    expect(page.locator("#rating [name=action] option").last).to_have_text("Rubber ball")
+    page.get_by_role("tab", name="Create").click()
+    expect(page.locator("#action label.selected")).to_have_text("Rubber ball")
+    open_tab(page)
+    page.locator("#taught-delete").click()
+    expect(page.locator("#taught-question")).to_contain_text("Delete Rubber ball for good?")
+    expect(page.locator("#taught-said p")).to_have_count(0)
+    page.locator("#taught-yes").click()
+    expect(page.locator("#taught-empty")).to_contain_text("None yet")
+    expect(page.locator("#taught-said")).to_contain_text("It is deleted.")
+    expect(page.locator("#taught-confirm")).to_be_hidden()
+    expect(page.locator("#rating [name=action] option", has_text="ball")).to_have_count(0)
+    page.get_by_role("tab", name="Create").click()
+    expect(page.locator("#action label.selected")).to_have_text("Waterfall")
+    expect(page.locator("#pack input")).to_have_value("Waterfall (motion)")
 
 
 def test_a_mistake_is_told_and_a_name_that_is_there_explained(open_page, engine, clips, tmp_path):

@@ -195,6 +195,27 @@ def test_guidance_costs_double_only_where_it_acts(inputs: dict[str, Tensor]):
     for off in ({"guidance": 1.0}, {"guidance": None}, {"negative_text": None}, {"guidance_until": 0.0}):
         assert all(torch.equal(text, inputs["text"]) for text in texts(**off))
     assert [len(text) for text in texts(guidance_until=0.5)] == [4, 4, 2, 2]
+    one_by_one = [inputs["negative_text"], inputs["text"]] * 4
+    assert all(torch.equal(*pair) for pair in zip(texts(both_guided=False), one_by_one, strict=True))
+
+
+def test_guidance_in_two_passes_gives_the_same_clip(unet: VideoUNet):
+    """On the reference's network, to rounding; it is never given more than one clip."""
+    draw = torch.Generator().manual_seed(3)
+    noise, texts = torch.randn(1, 4, 3, 8, 8, generator=draw), torch.randn(2, 1, 7, 32, generator=draw)
+    sizes = []
+    hook = unet.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+
+    def clip(together: bool) -> Tensor:
+        *_, last = denoise(
+            unet, make_scheduler(SD_SCHEDULE), first_frame=noise[:, :, :1] / 2, noise=noise, text=texts[0],
+            negative_text=texts[1], guidance=5.0, steps=3, both_guided=together,
+        )  # fmt: skip
+        return last.latents
+
+    torch.testing.assert_close(clip(False), clip(True), atol=1e-5, rtol=1e-5)
+    hook.remove()
+    assert sizes == [1] * 6 + [2] * 3
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "fast"])

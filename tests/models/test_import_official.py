@@ -15,6 +15,7 @@ from huvidpo_core.models.imports import import_official
 from huvidpo_core.models.pack_weights import apply_pack, remove_pack
 from huvidpo_core.models.packs import ActionPack
 from tests.models.conftest import FullDisk, output
+from tests.published import wrapped_lora
 from tests.reference import DATA, REFERENCE, needs_reference
 
 
@@ -85,16 +86,6 @@ def test_a_full_disk_while_importing_leaves_nothing(tmp_path: Path, full_disk: F
     assert list((tmp_path / "packs").iterdir()) == []
 
 
-def wrapped_lora() -> dict[str, Tensor]:
-    """The published LoRA file in full: the state dict of the whole PEFT-wrapped network."""
-    tensors = load_file(DATA / "lora/model_weights.safetensors")
-    modules = {name.split(".lora_")[0].removeprefix("base_model.model.") for name in tensors}
-    for name, tensor in load_file(DATA / "model/unet/diffusion_pytorch_model.safetensors").items():
-        module, _, kind = name.rpartition(".")
-        tensors[f"base_model.model.{module}{'.base_layer' if module in modules else ''}.{kind}"] = tensor
-    return tensors
-
-
 def test_importing_a_foreign_lora(tmp_path: Path) -> None:
     """A LoRA without its base, of another checkpoint, or without LoRA tensors is refused, and nothing is written."""
     whole = wrapped_lora()
@@ -116,3 +107,26 @@ def test_importing_a_foreign_lora(tmp_path: Path) -> None:
         assert not (tmp_path / "pack").exists()
     save_file(whole, file)
     assert import_official(DATA / "model/unet", tmp_path / "pack", action="rain", lora_file=file).preferences
+
+
+def test_a_pack_that_is_not_the_checkpoint_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One number of the motion, or of the LoRA, stored a little wrongly: the proof by a forward pass says so."""
+    file = tmp_path / "model_weights.safetensors"
+    save_file(wrapped_lora(), file)
+    save = ActionPack.save
+
+    def spoilt(pack: ActionPack, folder: Path, motion: dict, *, preference: object, part: str) -> ActionPack:
+        tensors = motion if part == "motion" else preference.tensors
+        values = next(tensor for name, tensor in tensors.items() if tensor.ndim > 1 and tensor.any())
+        with torch.no_grad():
+            before = values.clone()
+            values.view(-1)[0] += 0.1
+            saved = save(pack, folder, motion, preference=preference)
+            values.copy_(before)
+        return saved
+
+    for part in ("motion", "preference"):
+        monkeypatch.setattr(ActionPack, "save", lambda *args, part=part, **kwargs: spoilt(*args, **kwargs, part=part))
+        with pytest.raises(UserError, match="does not give what the checkpoint gives"):
+            import_official(DATA / "model/unet", tmp_path / "pack", action="rain", lora_file=file)
+        assert not (tmp_path / "pack").exists()

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from huvidpo_core.config import PACKS, ROOT
 from huvidpo_core.errors import UserError
 from huvidpo_core.models import VideoUNet
 from huvidpo_core.models.menu import PackMenu
@@ -155,3 +158,26 @@ def test_fingerprint_of_the_base(pack: ActionPack, tmp_path: Path) -> None:
     assert not same_base(own, other)
     assert same_base(own, other.bfloat16())
     assert not same_base(own, VideoUNet.inflate(image_unet(layers_per_block=2)).bfloat16())
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not there")
+def test_git_sees_the_packs_that_were_shipped_and_nothing_that_is_made_here(tmp_path):
+    """A taught pack, one of another family, LoRAs with their cards and clips, LoRAs for first frames: none is seen."""
+    shutil.copyfile(ROOT / ".gitignore", tmp_path / ".gitignore")
+    shipped = [
+        f"lora_weights/miniature/{name}/{file}"
+        for name in ("birds_fly", "firework", "guitar", "helicopter", "horse_run", "rain", "smile", "waterfall")
+        for file in ("motion.safetensors", "pack.json")
+    ]
+    assert all((PACKS.parent / file).is_file() for file in shipped)
+    made = [
+        "miniature/ball/pack.json", "miniature/ball/motion.safetensors", "sd1/rain/pack.json",
+        "miniature/rain/preference-mine.safetensors", "miniature/rain/preference-mine.json",
+        "miniature/rain/preference-mine/00000-1.mp4", "miniature/first_frame/liked.safetensors",
+    ]  # fmt: skip
+    for file in (*shipped, *(f"lora_weights/{name}" for name in made)):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    listing = ["git", "-C", tmp_path, "ls-files", "--others", "--exclude-standard", "lora_weights"]
+    assert subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split() == shipped

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from huvidpo_core.errors import UserError
 from huvidpo_core.models import VideoUNet
 from huvidpo_core.models.frames import FrameCount
-from huvidpo_core.models.temporal import ClipGroupNorm
+from huvidpo_core.models.temporal import ClipGroupNorm, SpatioTemporalBlock
 from tests.models.conftest import Clip, image_unet, stir
 
 # --- a fresh inflation is the image model ---
@@ -199,6 +199,21 @@ def test_can_be_compiled(clip: Clip) -> None:
     unet = stir(VideoUNet.inflate(image_unet(**one_level)))
     traced = torch.compile(unet, backend="eager", fullgraph=True)
     torch.testing.assert_close(traced(*clip).sample, unet(*clip).sample, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_can_be_compiled_by_regions(clip: Clip) -> None:
+    """diffusers' own `compile_repeated_blocks` compiles every transformer block and nothing else; the output stays,
+    for another number of frames too."""
+    unet = stir(VideoUNet.inflate(image_unet()))
+    sample, timestep, text = clip
+    shorter = sample[:, :, :2]
+    expected = [unet(given, timestep, text).sample for given in (sample, shorter)]
+    unet.compile_repeated_blocks(backend="eager")
+    compiled = [module for module in unet.modules() if module._compiled_call_impl is not None]
+    assert compiled == [module for module in unet.modules() if isinstance(module, SpatioTemporalBlock)] != []
+    for given, wanted in zip((sample, shorter), expected, strict=True):
+        torch.testing.assert_close(unet(given, timestep, text).sample, wanted, atol=1e-5, rtol=1e-4)
 
 
 def test_is_a_stock_unet_to_diffusers(unet: VideoUNet) -> None:

@@ -117,6 +117,17 @@ def test_least_compared_clips_come_first_then_the_closest(store):
     assert order[1:] == [sorted((second.left, second.right)), sorted((showing.left, showing.right))]
 
 
+def test_pairs_of_two_models_come_before_all_others(store):
+    """A round's, though they were made last and one of their clips was shown already."""
+    for name in "pqr":
+        add_pair(store, name)
+    clips = [add_clip(store, name) for name in ("old", "new", "newer")]
+    for other in clips[1:]:
+        store.votes.add_pair("old", other, source="models", prompt="a red horse", action="rain")
+    order = [{showing.left, showing.right} for showing in answer_all(store, "ann")]
+    assert all("old" in pair for pair in order[:2]) and all("old" not in pair for pair in order[2:5])
+
+
 def test_actions_are_apart(store):
     """Who asks for one action gets its pairs only; counts are by action, and skipped pairs do not count."""
     add_pair(store, "p", "rain"), add_pair(store, "q", "smile")

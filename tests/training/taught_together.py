@@ -10,20 +10,23 @@ import torch
 from huvidpo_core.training.course import StepRecord
 from huvidpo_core.training.crew import Crew
 from huvidpo_core.training.teach import Teacher
+from tests.training.launched import gradients_of
 from tests.training.made_takes import SETTINGS, teacher
 
-BATCH = replace(SETTINGS, batch=4, steps=3, lr=1e-3, eps=1e-4)
+BATCH = replace(SETTINGS, batch=4, steps=3, lr=1e-3, eps=1e-4, clip=1e9)
 
 
-def train(folder: Path, crew: Crew) -> tuple[Teacher, list[float]]:
-    """Three steps, and their losses."""
+def train(folder: Path, crew: Crew) -> tuple[Teacher, list[float], list[dict[str, torch.Tensor]]]:
+    """Three steps, their losses and gradients."""
     training = teacher(folder, BATCH, crew=crew)
-    return training, [record.loss for record in training.run() if isinstance(record, StepRecord)]
+    gradients = gradients_of(training)
+    return training, [record.loss for record in training.run() if isinstance(record, StepRecord)], gradients
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     output = Path(sys.argv[1])
     crew, _ = Crew.gather("cpu")
-    training, losses = train(output / "run", crew)
-    torch.save({"motion": training.motion(), "losses": losses, "size": crew.size}, output / f"{crew.rank}.pt")
+    training, losses, gradients = train(output / "run", crew)
+    state = {"motion": training.motion(), "losses": losses, "gradients": gradients, "size": crew.size}
+    torch.save(state, output / f"{crew.rank}.pt")

@@ -142,6 +142,30 @@ def test_a_lora_that_changes_something_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_lora_that_only_turns_the_output_is_refused(tmp_path, monkeypatch):
+    """All errors stay as large as the base's, so only what the network says can show it."""
+    training = aligner(tmp_path)
+    measured = training._objective.residuals
+    monkeypatch.setattr(
+        training._objective,
+        "residuals",
+        lambda drawn, reference=False: measured(drawn, reference) * (1 if reference else -1),
+    )
+    with pytest.raises(UserError, match="already changes the model's output"):
+        next(training.run())
+
+
+def test_a_beta_that_makes_rounding_a_preference_is_refused(tmp_path):
+    """A difference far below what counts as one, but times a million."""
+    training = aligner(tmp_path, replace(SETTINGS, beta=1e6))
+    with torch.no_grad():
+        for name, value in training.parameters.items():
+            value += 1e-5 * ("lora_B" in name)
+    with pytest.raises(UserError, match=r"instead of 0\.6931: with a beta of 1e\+06"):
+        next(training.run())
+    assert isinstance(next(aligner(tmp_path, replace(SETTINGS, beta=1e6)).run()), CheckRecord)
+
+
 @pytest.mark.parametrize("clip", ["w0", "l4"])
 def test_a_clip_that_is_no_number_is_refused(tmp_path, clip):
     """Whichever it is, not only one that the first step would see."""

@@ -108,10 +108,17 @@ def test_without_held_out_pairs_the_latest_that_moves_is_the_best():
 
 
 def test_a_loss_that_is_no_number_is_no_improvement():
-    """It uses up patience instead of becoming the best."""
-    words, best = judged(check(0, 0.69), check(1, float("nan")), check(2, float("nan")))
+    """It uses up patience instead of becoming the best, however many pairs seem to be in order."""
+    words, best = judged(check(0, 0.69), check(1, float("nan"), accuracy=0.75), check(2, float("nan")))
     assert words[1] == "" and words[2]
     assert best["step"] == 0
+
+
+def test_the_start_ends_nothing():
+    """It is the reference, so a winner's error that is larger, by rounding, says nothing; it is the best so far."""
+    words, best = judged(check(0, 0.69, winner=1e-9), check(1, 0.6))
+    assert words == ["", ""] and best["step"] == 1
+    assert judged(check(0, 0.69, winner=1e-9))[1]["step"] == 0
 
 
 @pytest.mark.parametrize("least", [0.0, 0.5])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from huvidpo_core.training.crew import Crew, Mean
-from tests.training.launched import in_two
+from tests.training.launched import assert_alike, in_two
 from tests.training.made import aligner, draws, lessons, rated
 from tests.training.together import KINDS, MASKS, train
 
@@ -26,17 +26,18 @@ def together(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("kind", ["huvidpo", "dense", "kto"])
 def test_two_processes_end_with_the_lora_of_one(together, kind, tmp_path):
     """After three steps with unequal labels in the halves, one of them with none: the same in both processes, and that
-    of one process with the whole batch, as are the figures of every step."""
+    of one process with the whole batch, as are the gradients and the figures of every step."""
     learned = rated(1, 3) if kind == "kto" else lessons(*MASKS)
     halves = [draws(learned, KINDS[kind], crew=Crew(rank, 2)).at(step) for step in range(3) for rank in (0, 1)]
     shares = {half.share for half in halves}
     assert kind == "kto" or (len(shares) > 2 and min(shares) == 0)  # or this would prove less
-    one, steps = train(kind, tmp_path, Crew())
+    one, steps, gradients = train(kind, tmp_path, Crew())
     first, second = (torch.load(together / f"{kind}-{rank}.pt") for rank in (0, 1))
     assert first["size"] == 2 and first["ended"] == second["ended"] == one.ended
     assert first["steps"] == second["steps"] and len(steps) == 3
     for found, wanted in zip(first["steps"], steps, strict=True):
         assert None not in wanted.values() and found == pytest.approx(wanted, rel=1e-3, abs=1e-5)
+    assert_alike(first["gradients"], gradients)
     start = aligner(tmp_path / "start", KINDS[kind], learned=learned)._lora()
     for name, wanted in one._lora().items():
         assert torch.equal(first["lora"][name], second["lora"][name]), name

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from huvidpo_core.training import lora
+from huvidpo_core.models.counting import LiveBytes
+from huvidpo_core.training import frozen, lora
 from huvidpo_core.training.frugal import Frugal, channels_last
 from huvidpo_core.training.lora import LoraShape
 from tests.training.made import draws, lessons, network
@@ -112,3 +113,92 @@ def test_a_place_in_memory_that_is_used_again_is_not_mistaken():
         made = F.silu(x + number) if number % 2 else (x + number).cos()
         plain = plain + made.square().sum()
     torch.testing.assert_close(*(torch.autograd.grad(each, x)[0] for each in (total, plain)))
+
+
+def _one_more(x):
+    made = F.silu(x)
+    made += 1
+    return made.square()
+
+
+def _a_part_gone(x):
+    made = F.silu(x)
+    made[:, :4] = 0
+    return made.square()
+
+
+IN_PLACE = {
+    "what was made cheaply": _one_more,
+    "a part of it": _a_part_gone,
+    "what a layer is given, by itself": lambda x: F.silu(x * 2, inplace=True).square(),
+    "what a copy is given": lambda x: F.silu(torch.cat([x, x]), inplace=True).square(),
+}
+
+
+@pytest.mark.parametrize("what", IN_PLACE)
+def test_what_is_changed_in_place_is_kept_as_it_became(what):
+    """It cannot be made again from what it was made from."""
+    x = torch.linspace(-2, 3, 96).view(2, 48).requires_grad_()
+    with Frugal():
+        found = IN_PLACE[what](x).sum()
+    wanted = IN_PLACE[what](x).sum()
+    torch.testing.assert_close(torch.autograd.grad(found, x)[0], torch.autograd.grad(wanted, x)[0])
+
+
+@pytest.mark.parametrize("then", [torch.square, torch.sum], ids=["to be made again", "kept by PyTorch"])
+def test_a_change_that_spoils_the_backward_pass_is_an_error(then):
+    """As it is in PyTorch, which leaves looking for it to who says what is kept."""
+    for mode in (nullcontext(), Frugal()):
+        x = torch.linspace(-2, 3, 96).view(2, 48).requires_grad_()
+        with mode:
+            given = x * 2
+            out = then(F.layer_norm(given, (48,))).sum()
+        given.detach().mul_(3)
+        with pytest.raises(RuntimeError, match=r"in-?\s?place"):
+            out.backward()
+
+
+def test_a_group_norm_of_a_whole_clip_keeps_its_input_once():
+    """On a GPU, as on `meta`, PyTorch copies an input that does not lie in order, and would keep the copy beside it."""
+    kept = []
+    for swapped in (False, True):
+        x = torch.zeros(8, 8, 6, 6, device="meta", requires_grad=True)
+        counter = LiveBytes([x])
+        with counter, Frugal():
+            given = (x * 2).transpose(0, 1) if swapped else x * 2
+            out = F.silu(F.group_norm(given, 2)).sum()
+            del given
+        kept.append(counter._live)
+        out.backward()
+    assert kept[0] == kept[1] < 2 * x.nbytes
+
+
+def test_a_single_picture_is_convolved_too():
+    """Without a batch, as PyTorch allows."""
+    found = []
+    for mode in (nullcontext(), Frugal()):
+        x = torch.linspace(-2, 3, 8 * 6 * 6).view(8, 6, 6).requires_grad_()
+        with mode:
+            F.conv2d(x * 2, CONVOLVED, padding=1).square().sum().backward()
+        found.append(x.grad)
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-3)
+
+
+def _another_call(*_):
+    raise TypeError("forward() takes 5 positional arguments but 6 were given")
+
+
+@pytest.mark.parametrize("other", [_another_call, lambda x, *_: 2 * x[:, :3]], ids=["signature", "result"])
+def test_a_library_that_computes_otherwise_is_not_used(monkeypatch, other):
+    """An operation of PyTorch's that is nobody's to rely on: it is tried out once, and PyTorch's own is there."""
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(frozen, "_by_onednn", other)
+    frozen._onednn.cache_clear()
+    try:
+        x, weight = torch.randn(5, 4), torch.randn(3, 4)
+        with Frugal():
+            assert torch.equal(F.linear(x, weight), x @ weight.t())
+    finally:
+        monkeypatch.undo()
+        frozen._onednn.cache_clear()

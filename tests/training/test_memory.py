@@ -10,9 +10,10 @@ from diffusers import UNet2DConditionModel
 
 from huvidpo_core.config import load_profile
 from huvidpo_core.models import VideoUNet
+from huvidpo_core.models.architectures import SD14
 from huvidpo_core.training import lora
 from huvidpo_core.training.frugal import channels_last, checkpointing
-from huvidpo_core.training.memory import BESIDE, SD14, Needs, estimate, measure_step, needs
+from huvidpo_core.training.memory import BESIDE, Needs, estimate, measure_step, needs
 from huvidpo_core.training.settings import AlignSettings, load_settings
 
 UNET = Path(__file__).parents[2] / "assets" / "miniature" / "video" / "unet"
@@ -21,8 +22,8 @@ SMALL = {"height": 80, "width": 128, "frames": 4, "folder": UNET}
 
 @pytest.mark.parametrize("recomputed", [False, True])
 def test_the_count_without_weights_is_that_of_a_real_step(recomputed):
-    """The shipped network on the CPU: what really lives at the peak of a step, and up to a fifth more, for on `meta`
-    norms do not leave their input's order in memory as it is, and copies are made."""
+    """The shipped network on the CPU: what really lives at the peak of a step, to a tenth: on `meta` norms do not leave
+    their input's order in memory as it is, and copies are made and made again."""
     settings = replace(load_settings("miniature"), checkpointing=recomputed)
     unet = VideoUNet.from_pretrained(UNET, dtype=torch.float32)
     lora.attach(unet, settings.lora, 0)
@@ -30,7 +31,7 @@ def test_the_count_without_weights_is_that_of_a_real_step(recomputed):
     if recomputed:
         checkpointing(unet)
     real = measure_step(unet.train(), 2, 4, 10, 16)
-    assert 1 <= needs(settings, device="cpu", **SMALL).step / real < 1.2
+    assert needs(settings, device="cpu", **SMALL).step == pytest.approx(real, rel=0.1)
 
 
 def test_what_is_counted_goes_with_the_settings():
@@ -55,7 +56,7 @@ def test_the_published_network_fits_the_papers_gpu():
     full = {"height": 320, "width": 512, "frames": 16, "device": "cuda"}
     found = needs(replace(load_settings("huvidpo"), checkpointing=False), **full)
     assert flat < found.weights / 2 - BESIDE < 1.3 * flat
-    assert found.total < 24e9
+    assert found.total < 19e9 < 24e9  # a group norm that kept its input twice would need 20.5 GB
     assert needs(replace(load_settings("huvidpo"), checkpointing=True), **full).total < 12e9
 
 

@@ -13,12 +13,15 @@ import psutil
 import pytest
 
 from huvidpo_core.errors import UserError
+from huvidpo_core.training.carrier import carrying
 from huvidpo_core.training.record import VERSION, RunFolder, RunState, identity
+
+ASKED = {"action": "rain", "name": "wet", "profile": "tiny", "settings": {"steps": 4, "lr": 0.1}}
 
 
 @pytest.fixture
 def run(tmp_path):
-    return RunFolder.create(tmp_path / "run", {"action": "rain", "settings": {"steps": 4, "lr": 0.1}})
+    return RunFolder.create(tmp_path / "run", ASKED)
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def test_what_was_asked_for_is_read_by_who_opens_it(run):
     with pytest.raises(UserError, match="holds a run already"):
         RunFolder.create(run.path, {})
     assert run.asked()["version"] == VERSION and run.asked()["created"] <= time.time()
-    assert RunFolder.create(run.path / "ö", {"name": "Pferdchen, süß"}).asked()["name"] == "Pferdchen, süß"
+    assert RunFolder.create(run.path / "ö", ASKED | {"name": "Pferdchen, süß"}).asked()["name"] == "Pferdchen, süß"
 
 
 def test_only_the_number_of_steps_can_be_changed_later(run):
@@ -48,6 +51,26 @@ def test_only_the_number_of_steps_can_be_changed_later(run):
         run.prolong(-1)
 
 
+def test_no_fewer_steps_than_it_has_done_can_be_asked_for(run):
+    """As many neither, also where 0 comes to that; nor more of one that ended by itself. The record stays."""
+    run.tell(status="stopped", step=10, steps=20)
+    before = run.asked()
+    for asked, sentence in (
+        ((10,), "It has done 10 steps already"),
+        ((3,), "It has done 10 steps already"),
+        ((0, 6), "0 would be 6, and it has done 10"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            run.prolong(*asked)
+    run.tell(status="finished", message="Ended at step 10: the sample clips move 60% less than the base model's.")
+    with pytest.raises(UserError, match=r"would change nothing\. Ended at step 10: the sample clips"):
+        run.prolong(30)
+    assert run.asked() == before
+    run.tell(status="finished", step=20)
+    run.prolong(30)
+    assert run.asked()["settings"]["steps"] == 30
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -56,6 +79,12 @@ def test_only_the_number_of_steps_can_be_changed_later(run):
         ("[]", "damaged"),
         ("{}", "damaged"),
         (json.dumps({"version": VERSION + 1}), "newer version"),
+        (json.dumps(ASKED | {"version": "2"}), "damaged"),
+        (json.dumps(ASKED | {"version": 1, "kind": "paint"}), "damaged .its kind is 'paint'"),
+        (json.dumps(ASKED | {"version": 1, "name": 3}), "damaged .'name' is 3"),
+        (json.dumps(ASKED | {"version": 1, "kind": "teach"}), "damaged .'title'"),
+        (json.dumps(ASKED | {"version": 1, "created": "today"}), "damaged"),
+        (json.dumps(ASKED | {"version": 1, "settings": []}), "damaged"),
     ],
 )
 def test_a_folder_that_cannot_be_opened_is_a_sentence(tmp_path, text, words):
@@ -89,6 +118,27 @@ def test_another_process_with_the_same_number_is_not_mistaken_for_it(run, proces
     assert run.state().status == "died"
 
 
+def test_a_clock_that_was_set_does_not_end_a_run(run):
+    """When a process was created moves with it, as another's would look; but it holds the run's lock, so nobody else
+    carries the run out. With the process the lock goes."""
+    words = "import time, pathlib; from huvidpo_core.training.carrier import carrying\n"
+    words += f"with carrying(pathlib.Path({str(run.path)!r})): print('held', flush=True); time.sleep(1000)"
+    holding = subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holding.stdout.readline() == "held\n"
+        mine = identity(holding.pid)
+        run.tell(status="running", **mine | {"born": mine["born"] - 1000})
+        assert run.state().status == "running"
+        with pytest.raises(UserError, match="running already"), carrying(run.path):
+            pass
+    finally:
+        holding.kill()
+        holding.wait()
+    assert run.state().status == "died"
+    with carrying(run.path):
+        pass
+
+
 @pytest.mark.parametrize("status", ["stopped", "finished", "failed"])
 def test_a_run_that_has_ended_stays_what_it_is(run, status):
     """Whether its process is there or not."""
@@ -101,7 +151,7 @@ def test_telling_changes_what_it_names_and_says_who_and_when(run):
     run.tell(status="running", step=2, steps=8, stage="training", seconds_left=3.5)
     run.tell(step=3)
     state = run.state()
-    assert replace(state, updated=0.0, born=0.0) == RunState("running", "training", 3, 8, 3.5, "", os.getpid())
+    assert replace(state, updated=0.0, born=0.0) == RunState("running", "training", 3, 8, 3.5, pid=os.getpid())
     assert abs(state.updated - time.time()) < 600 and state.born == psutil.Process().create_time()
 
 

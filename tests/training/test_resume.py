@@ -11,6 +11,7 @@ import torch
 from huvidpo_core.errors import UserError
 from huvidpo_core.training import checkpoint, probe
 from huvidpo_core.training.checkpoint import CHECKPOINT
+from huvidpo_core.training.crew import Crew
 from huvidpo_core.training.lora import LoraShape
 from tests.training.made import SETTINGS, aligner, lessons, same, values
 
@@ -92,6 +93,45 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         with pytest.raises(UserError, match="other settings, votes or clips"):
             other()
     assert aligner(tmp_path, replace(SETTINGS, steps=9)).step == training.step
+
+
+def edited(folder, edit) -> None:
+    """Have the checkpoint in `folder` say what `edit` makes of it."""
+    state = torch.load(folder / CHECKPOINT)
+    edit(state)
+    torch.save(state, folder / CHECKPOINT)
+
+
+def test_a_checkpoint_from_before_there_was_a_setting_is_continued(tmp_path):
+    """Of the run, of the LoRA's shape, of a pair; the one that was not said had then its default's effect, so where it
+    has another value now, the run is another."""
+    alike = replace(SETTINGS, lora=LoraShape(rank=2, alpha=32.0, dropout=0))
+    training = aligner(tmp_path, alike)
+    list(islice(training.run(), 2))
+    training.save()
+
+    def older(state):
+        del state["run"]["settings"]["optimizer"], state["run"]["settings"]["lora"]["alpha"]
+        for pair in state["run"]["train"]:
+            del pair["weight"]
+
+    edited(tmp_path, older)
+    assert aligner(tmp_path, alike).step == training.step == 1
+    edited(tmp_path, lambda state: state["run"]["settings"].pop("lr"))
+    with pytest.raises(UserError, match="other settings, votes or clips"):
+        aligner(tmp_path, alike)
+    edited(tmp_path, lambda state: state.update(run="[('batch', 1), ...], as the first ones said it"))
+    assert aligner(tmp_path, alike).step == 1
+
+
+def test_another_number_of_processes_is_said(tmp_path, caplog):
+    """Their dropout is another, so the run goes on, but not bit by bit; as many as before are nothing to speak of."""
+    training = aligner(tmp_path, replace(SETTINGS, batch=2))
+    training.save()
+    aligner(tmp_path, replace(SETTINGS, batch=2))
+    assert not caplog.text
+    assert aligner(tmp_path, replace(SETTINGS, batch=2), crew=Crew(0, 2)).step == 0
+    assert "by 1 processes so far, and now by 2" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "list"])

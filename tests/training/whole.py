@@ -21,6 +21,7 @@ from huvidpo_core.config import Profile
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.models.weights import model_hash, motion_parameters
+from huvidpo_core.picture_alignment import PictureAlignment
 from huvidpo_core.teaching import Teaching
 from huvidpo_core.training import checkpoint
 from huvidpo_core.training.crew import Crew
@@ -83,7 +84,7 @@ def carry_out(
     if die:
         _arm(*die)
     run = RunFolder.open(path)
-    stage = {"align": Alignment, "teach": Teaching}[run.asked()["kind"]]
+    stage = {"align": Alignment, "teach": Teaching, "picture": PictureAlignment}[run.asked()["kind"]]
     for _ in stage(run, profile, torch.device("cpu"), Crew(), data).carry_out(threading.Event()):
         pass
 

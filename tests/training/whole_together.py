@@ -12,6 +12,7 @@ import torch
 
 from huvidpo_core.alignment import Alignment
 from huvidpo_core.errors import Stopped
+from huvidpo_core.picture_alignment import PictureAlignment
 from huvidpo_core.training.crew import Crew
 from huvidpo_core.training.record import RunFolder
 
@@ -20,7 +21,9 @@ if __name__ == "__main__":
     path, profile, data = pickle.loads(Path(sys.argv[1]).read_bytes())
     crew, device = Crew.gather("cpu")
     try:
-        for _ in Alignment(RunFolder.open(path), profile, device, crew, data).carry_out(threading.Event()):
+        run = RunFolder.open(path)
+        stage = {"align": Alignment, "picture": PictureAlignment}[run.asked()["kind"]]
+        for _ in stage(run, profile, device, crew, data).carry_out(threading.Event()):
             pass
         end = "finished"
     except Stopped:

@@ -17,12 +17,16 @@ import numpy as np
 from huvidpo_core import media
 from huvidpo_core.actions import Actions
 from huvidpo_core.config import Download, load_profile, load_styles
-from huvidpo_core.engine import Clip, PackChoice, Picture, Progress, Reading
+from huvidpo_core.engine import Clip, PackChoice, PainterChoice, Picture, Progress, Reading
 from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.evaluation import Evaluation, evaluate
 from huvidpo_core.generation.words import read, vocabulary
 from huvidpo_core.models.menu import PackMenu
+from huvidpo_core.models.painter_loras import PainterLoras
+from huvidpo_core.models.painter_menu import PainterMenu
+from huvidpo_core.picture_trainings import PictureTrainings
 from huvidpo_core.recipe import Recipe
+from huvidpo_core.taught import Taught
 from tests.ui.fake_pairs import FakePairs
 from tests.ui.fake_trainings import FakeLoras, FakeRounds, FakeTrainings
 
@@ -39,16 +43,21 @@ class FakeEngine(FakePairs):
         self.styles, self.actions = load_styles(), Actions(packs)
         self.pause = pause
         self.downloads, self.agreed = downloads, False
+        self.for_plain: tuple[Download, ...] = ()  # what the painter "plain" takes
+        self.agreed_to_plain = False
         self.steps_done = 0  # of the last piece of long work
         self.extra_packs: list[PackChoice] = []
         self.crash: Exception | None = None
+        self.choices: dict[tuple[str, str], tuple[Picture, tuple[Picture, ...]]] = {}  # by offer and rater
         self.models_loaded = True
         self._folder = data / "clips"
         self._folder.mkdir(parents=True, exist_ok=True)
         self.start_pairs()
         self._menu = PackMenu(packs)
         self.trainings = FakeTrainings(data, self.profile, packs, self.actions, self.styles)
+        self.picture_trainings = PictureTrainings(self.trainings, PainterLoras(packs), self.profile)
         self.blind_rounds, self.loras = FakeRounds(packs), FakeLoras(packs, data)
+        self.taught = Taught(packs, self.trainings, self.actions)
 
     def status(self) -> str:
         return "Miniature on cpu, models loaded" if self.models_loaded else "Miniature, models not loaded yet"
@@ -60,17 +69,21 @@ class FakeEngine(FakePairs):
     def words(self, prompt: str) -> Reading:
         return read(vocabulary(self.profile.first_frame.base), prompt)
 
-    def missing_downloads(self) -> list[Download]:
-        return [] if self.agreed else list(self.downloads)
+    def missing_downloads(self, *chosen: str) -> list[Download]:
+        more = [download for download in self.for_plain if "plain" in chosen and not self.agreed_to_plain]
+        return [*([] if self.agreed else self.downloads), *more]
 
-    def allow_downloads(self) -> None:
-        self.agreed = True
+    def allow_downloads(self, *chosen: str) -> None:
+        self.agreed, self.agreed_to_plain = True, "plain" in chosen
+
+    def painters(self) -> list[PainterChoice]:
+        return PainterMenu(self.profile, self.data / "packs").choices()
 
     def warm_up(self) -> None:
         """Nothing to load."""
 
     def packs(self, action: str, trials: bool = False) -> list[PackChoice]:
-        title = self.actions[action].title
+        title = self.actions[action].title if action in self.actions else action
         own = [PackChoice(action, f"{title} (motion)"), PackChoice(f"{action}/liked", f"{title} + liked")]
         known = ["", *(choice.id for choice in own)]
         kept = [choice for choice in self._menu.choices(action, trials) if choice.id not in known]
@@ -81,7 +94,7 @@ class FakeEngine(FakePairs):
         action, style = draw.choice(list(self.actions)), draw.choice(list(self.styles))
         return self.defaults().with_(prompt=draw.choice(self.actions[action].examples), action=action, style=style)
 
-    def defaults(self, sampler: str = "fast") -> Recipe:
+    def defaults(self, sampler: str = "fast", pack: str | None = None) -> Recipe:
         action, style = next(iter(self.actions)), next(iter(self.styles))
         return self._complete(Recipe(self.actions[action].examples[0], action, style, sampler=sampler))
 
@@ -92,6 +105,16 @@ class FakeEngine(FakePairs):
         image = self._draw(recipe, 0.0)
         yield from self._work("drawing the first frame", 6, stop, lambda part: _noisy(image, 1 - part))
         yield Picture(image, recipe)
+
+    def first_frames(self, recipe: Recipe, stop: threading.Event) -> Iterator[Progress | Picture]:
+        for number in range(4):
+            yield from self.first_frame(recipe.with_(seed=recipe.seed + number), stop)
+
+    def choose_first_frame(self, offer: str, rater: str, chosen: Picture, others: Sequence[Picture]) -> None:
+        self.choices[offer, rater] = chosen, tuple(others)
+
+    def choose_no_first_frame(self, offer: str, rater: str) -> None:
+        self.choices.pop((offer, rater))
 
     def repaint(
         self, recipe: Recipe, image: np.ndarray, mask: np.ndarray, stop: threading.Event
@@ -158,6 +181,7 @@ class FakeEngine(FakePairs):
     def _complete(self, recipe: Recipe) -> Recipe:
         recipe.check(self.actions, self.styles)
         video = self.profile.video
+        PainterMenu(self.profile, self.data / "packs").check(recipe.painter)
         return recipe.with_(
             steps=recipe.steps or (video.steps if recipe.sampler == "fast" else video.ddim_steps),
             guidance=video.guidance if recipe.guidance < 0 else recipe.guidance,
@@ -189,7 +213,7 @@ class FakeEngine(FakePairs):
     def _draw(self, recipe: Recipe, turn: float) -> np.ndarray:
         """A sun over hills; the colours come from prompt, style and seed."""
         size = self.profile.video
-        key = f"{recipe.prompt}|{recipe.style}|{recipe.action}|{recipe.seed}"
+        key = f"{recipe.prompt}|{recipe.style}|{recipe.action}|{recipe.seed}{recipe.painter}"
         draw = np.random.default_rng(list(hashlib.sha256(key.encode()).digest()))
         y, x = np.mgrid[0 : size.height, 0 : size.width] / [[[size.height]], [[size.width]]]
         top, bottom, hill, sun = draw.uniform(40, 245, (4, 1, 1, 3))

@@ -13,6 +13,7 @@ from huvidpo_core.config import Profile
 from huvidpo_core.engine import RatedStock, RunFolder, Score, Stock
 from huvidpo_core.errors import UserError
 from huvidpo_core.loras import Loras
+from huvidpo_core.preferences.picture_choices import PictureChoice, as_pairs
 from huvidpo_core.training.lessons import Lesson
 from huvidpo_core.training.source import Source
 from huvidpo_core.trainings import Trainings
@@ -27,6 +28,7 @@ class FakeSupply:
 
     def __init__(self) -> None:
         self.given = {"waterfall": Stock(24, 22)}
+        self.chosen: list[PictureChoice] = []
         self.rated = {"waterfall": RatedStock(9, 4, 3)}
 
     def stock(self, action: str, raters: Collection[str] = ()) -> Stock:
@@ -35,6 +37,15 @@ class FakeSupply:
 
     def rated_stock(self, action: str, raters: Collection[str] = ()) -> RatedStock:
         return self.rated.get(action, RatedStock(0, 0, 0))
+
+    def choices(self, profile: str, raters: Collection[str] = ()) -> list[PictureChoice]:
+        return [choice for choice in self.chosen if not raters or choice.rater in raters]
+
+    def first_frames(self, profile: str, raters: Collection[str] = ()) -> Source:
+        pairs = [pair for choice in self.choices(profile, raters) for pair in as_pairs(choice, "a horse")]
+        if not pairs:
+            raise UserError("No first frame has been chosen from others yet.")
+        return Source(tuple(Lesson.of(pair, pair.prompt) for pair in pairs), {"a": Path("a.png")}, "")
 
     def ratings(self, action: str, raters: Collection[str] = ()) -> Source:
         stock = self.rated_stock(action, raters)
@@ -100,9 +111,13 @@ class FakeTrainings(Trainings):
 
     def _check(self, run: RunFolder, step: int) -> None:
         for number in range(2):
-            path = run.sample(step, number)
+            still, clip = run.asked()["kind"] == "picture", np.roll(moving_clip(), 5 * step + number, axis=2)
+            path = run.sample(step, number, ".png" if still else ".mp4")
             path.parent.mkdir(exist_ok=True)
-            media.write_mp4(path, np.roll(moving_clip(), 5 * step + number, axis=2), 8)
+            if still:
+                media.write_png(path, clip[0])
+            else:
+                media.write_mp4(path, clip, 8)
         values = {
             "accuracy": 0.5 + 0.01 * step,
             "loss": 0.69 - 0.002 * step,

@@ -7,6 +7,8 @@ import gradio as gr
 import pytest
 
 from huvidpo_core.engine import PairQueue, RatedStock, RunState, Score, Stock
+from huvidpo_core.models import cards
+from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.preferences.records import Estimate
 from huvidpo_core.training.settings import LOSSES as TRAINED
 from huvidpo_core.training.settings import load_settings
@@ -211,12 +213,13 @@ def test_did_it_help(form, view, engine, pack):
     view.act(rounds.make)(name)
     seen = parts(engine)
     assert (seen["can_try"], seen["can_use"], seen["can_rate"]) == ("Make another round", False, True)
-    assert "8 pairs of the round wait in Prefer, under Waterfall" in seen["helped"]
+    assert "8 pairs of the round wait in Prefer, under Waterfall, and come first there" in seen["helped"]
+    assert "as soon as one pair of the round is judged" in seen["helped"]
     assert "waterfall/calm" not in [choice.id for choice in engine.packs("waterfall")]
     assert view.to_rate(name)[1] == "waterfall"
     rounds.result = Score(8, 8, 8, 0, 0, Estimate(1.0, 0.68, 1.0))
     seen = parts(engine)
-    assert seen["can_use"] and not seen["can_rate"]
+    assert seen["can_use"] and not seen["can_rate"] and "as soon as" not in seen["helped"]
     assert "100%</b>" in seen["helped"] and "68% to 100%" in seen["helped"] and "It helped." in seen["helped"]
     view.act(view.adopt)(name)
     assert "waterfall/calm" in [choice.id for choice in engine.packs("waterfall")]
@@ -239,6 +242,12 @@ def test_the_verdict_goes_by_the_interval(rate, verdict):
     words = said.helped_words("", True, score, PairQueue(0, "animating, step 2 of 8", 3, ""), "Rain")
     assert verdict in words and "step 2 of 8, 3 more pairs after it" in words
     assert "<b>" not in said.helped_words("", True, None, PairQueue(0, "", 0, "<b>full</b>"), "Rain")
+
+
+def test_pairs_that_teach_nothing_are_told(form):
+    """Of 24 pairs the ties are not learned from; where all are, there is nothing to tell."""
+    asked = begin(form).asked()
+    assert "24 pairs" in said.facts(asked, 0.0) and "7 of 24 pairs" in said.facts(asked | {"taught": 7}, 0.0)
 
 
 def test_names_are_escaped(form, engine):
@@ -270,12 +279,22 @@ def test_loras_are_managed(engine, pack):
     assert file.read_bytes() == b"a LoRA" and Path(file.name).stem in link
     assert "5 pairs are being made" in loras.do_compare("waterfall", "waterfall/lively", "waterfall")
     assert engine.blind_rounds.compared == [("waterfall", "waterfall/lively", "waterfall", 5)]
-    assert "waterfall/both" in loras.do_merge("waterfall/lively", "waterfall/x", 0.5, 0.7, "both")
+    assert "waterfall/both" in loras.do_merge("waterfall", "waterfall/lively", "waterfall/x", 0.5, 0.7, "both")
     assert engine.loras.merged == [(["waterfall/lively", "waterfall/x"], [0.5, 0.7], "both")]
     assert "deleted" in loras.do_delete("waterfall/lively")
-    for press in (lambda: loras.do_delete(None), lambda: loras.do_send("waterfall/gone")):
+    for press in (lambda: loras.ask(None), lambda: loras.do_delete(None), lambda: loras.do_send("waterfall/gone")):
         with pytest.raises(gr.Error, match=r"Choose a LoRA first|no LoRA 'gone'"):
             press()
+
+
+def test_the_loras_begin_with_the_run_that_is_followed(form, engine, pack):
+    """Else with the first action that has any, else they stay."""
+    with gr.Blocks():
+        loras = LoraForm(engine)
+    assert loras.open("rain", "") == "rain"
+    cards.put(ActionPack.load(write_pack(engine.data / "packs" / "smile")), "mild", pack / "pack.json", {})
+    assert loras.open("rain", "") == "smile"
+    assert loras.open("rain", begin(form).path.name) == "waterfall"
 
 
 def test_a_run_of_an_action_that_is_gone_is_still_shown(form, engine):

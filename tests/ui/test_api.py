@@ -16,17 +16,19 @@ from tests.ui.rated import keep_clips
 
 
 def test_only_the_endpoints_are_public(client):
-    """The API lists the ten endpoints with typed parameters and a description, and none of the page's own events."""
+    """The API lists the twelve endpoints with typed parameters and a description, and none of the page's own events."""
     info = client.view_api(return_format="dict")["named_endpoints"]
     making, rating = {"/first_frame", "/animate", "/generate", "/evaluate"}, {"/next_pair", "/vote", "/rate_clip"}
-    assert set(info) == making | rating | {"/align_start", "/align_status", "/align_stop"}
+    choosing = {"/first_frames", "/choose_first_frame"}
+    assert set(info) == making | rating | choosing | {"/align_start", "/align_status", "/align_stop"}
     names = [parameter["parameter_name"] for parameter in info["/generate"]["parameters"]]
     assert names == [
-        "prompt", "action", "style", "seed", "steps", "guidance", "sampler", "pack", "strength", "frames"
+        "prompt", "action", "style", "seed", "steps", "guidance", "sampler", "pack", "strength", "frames",
+        "painter",
     ]  # fmt: skip
     for endpoint in ("/first_frame", "/animate"):  # one order everywhere; the picture goes before it
         own = [parameter["parameter_name"] for parameter in info[endpoint]["parameters"]]
-        assert [name for name in own if name != "image"] == names[: len(own) - (endpoint == "/animate")]
+        assert [name for name in own if name != "image"] == [name for name in names if name in own]
     types = {p["parameter_name"]: p["python_type"]["type"] for p in info["/animate"]["parameters"]}
     assert (types["seed"], types["prompt"], types["guidance"]) == ("int", "str", "float")
 
@@ -50,6 +52,18 @@ def test_generate(client, engine):
     assert read_recipe(video) == recipe
     assert recipe["seed"] == 0
     assert [clip.recipe.to_dict() for clip in engine.gallery()] == [json.loads(json.dumps(recipe))]
+
+
+def test_another_painter(client, engine):
+    """/first_frame and /generate draw with the painter that was asked for, and the recipe says so."""
+    scene = ("a red horse", "horse_run", "cartoon", 5)
+    own = client.predict(*scene, api_name="/first_frame")
+    plain = client.predict(*scene, painter="plain", api_name="/first_frame")
+    assert not np.array_equal(read_image(own), read_image(plain))
+    video, recipe = client.predict(*scene, painter="plain", api_name="/generate")
+    assert recipe["painter"] == read_recipe(video)["painter"] == "plain"
+    with pytest.raises(AppError, match="no painter 'leonardo'"):
+        client.predict(*scene, painter="leonardo", api_name="/first_frame")
 
 
 @pytest.mark.parametrize(

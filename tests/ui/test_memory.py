@@ -5,6 +5,7 @@ from huvidpo_core.ui.memory import remembered
 FORM = {
     "profile": "miniature", "prompt": "a red horse", "action": "rain", "style": "cartoon", "pack": "rain/liked",
     "strength": 1, "seed": 77, "fresh": False, "sampler": "ddim", "steps": 9, "guidance": 2, "frames": 8,
+    "painter": "plain",
 }  # fmt: skip
 
 

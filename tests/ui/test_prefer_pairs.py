@@ -34,6 +34,15 @@ def test_each_way_orders_what_it_needs_and_no_more(form, engine):
     assert (models.recipe.pack, models.clip, models.rival, models.count) == ("horse_run", "", "", 2)
 
 
+def test_painters_are_ordered_too(form, engine):
+    """One draws for both sides in every way of pairing; a second one only where models are compared."""
+    form.order("seeds", **FORM | {"painter": "plain", "drawn": ""})
+    form.order("models", **FORM | {"painter": "plain", "drawn": "same"})
+    form.order("models", **FORM | {"painter": "plain", "drawn": ""})
+    drawn = [(order.recipe.painter, order.rival_painter) for order in engine.orders]
+    assert drawn == [("plain", None), ("plain", None), ("plain", "")]
+
+
 def test_a_number_is_a_number_and_keeping_ready_is_said(form, engine):
     """An order of one is one; an order to keep pairs ready says so, and how many."""
     assert "One pair." in form.order("seeds", **FORM | {"count": 1})[0]

@@ -27,6 +27,7 @@ def test_every_number_is_said():
     ):  # fmt: skip
         assert said in words
     assert words.index("Still clips win") < words.index("8 votes")  # a warning comes first
+    assert "<td>Rain + calm</td>" in votes_words(REPORT, ACTIONS, {MODELS[0].name: "Rain + calm"})
 
 
 def test_names_are_escaped():

@@ -2,6 +2,7 @@
 
 import json
 import time
+from html import unescape
 from types import SimpleNamespace
 
 import gradio as gr
@@ -19,6 +20,7 @@ from huvidpo_core.ui.run_view import LATEST
 from huvidpo_core.ui.session import Sessions
 from huvidpo_core.ui.teach_form import NAMELESS, TeachForm
 from huvidpo_core.ui.teach_run import TeachRun
+from huvidpo_core.ui.teach_taught import TaughtForm
 from huvidpo_core.ui.teach_view import look
 from tests.clips import moving_clip
 from tests.finished import write_pack
@@ -102,10 +104,13 @@ def test_what_was_understood_of_each_clip(form, clips):
     _, strip, remarks = shown[-1]
     assert strip.count("<img") == strip.count('class="hv-shot"') == strip.count("2 s, 128 x 80") == 8
     assert 'a <input value="red"' in strip and 'a <input value="blue"' in strip and strip.count('value=""') == 6
+    assert "Nothing fills the gap of 6 clips" in remarks
+    for number in range(2, 8):
+        remarks = form.say(PAGE, event(clip=key(form, f"ball{number}.mp4"), words="striped"), PROMPT)
     assert "8 clips, and nothing to remark" in remarks
     assert bring(form, clips)[0].count("<img") == 8  # nothing twice
     whole = form.reword(PAGE, "a ball bounces")[0]
-    assert "<input" not in whole and whole.count("<q>a ball bounces</q>") == 6 and "<q>red</q>" in whole
+    assert "<input" not in whole and whole.count("<q>striped</q>") == 6 and "<q>red</q>" in whole
     assert "<q>" not in form.reword(PAGE, " ")[0]
 
 
@@ -152,7 +157,8 @@ def test_a_gap_is_filled_on_the_page(form, engine, clips):
     """What is typed stands for {} in that clip, over its text file, also when the button is faster than its sending."""
     bring(form, clips[:8])
     assert "Nothing says what {} stands for" in form.reword(PAGE, PROMPT)[1]
-    assert "Nothing says" not in form.say(PAGE, event(clip=key(form, "ball4.mp4"), words="striped"), PROMPT)
+    said = form.say(PAGE, event(clip=key(form, "ball4.mp4"), words="striped"), PROMPT)
+    assert "Nothing says" not in said and "Nothing fills the gap of 7 clips" in said
     bring(form, clips[8:])
     form.say(PAGE, event(clip=key(form, "ball0.mp4"), words="dark red"), PROMPT)
     strip = form.reword(PAGE, "one {} ball")[0]
@@ -204,7 +210,7 @@ def test_a_mistake_is_a_sentence_and_loses_nothing(form, engine, clips, change, 
         begin(form, engine, **change)
     assert engine.trainings.runs("teach") == []
     strip, remarks = form.reword(PAGE, PROMPT)
-    assert strip.count("<img") == 8 and 'value="round"' in strip and "nothing to remark" in remarks
+    assert strip.count("<img") == 8 and 'value="round"' in strip and "the gap of 5 clips" in remarks
     with pytest.raises(gr.Error, match="There is no clip"):
         form.leave(PAGE, event(clip=""), PROMPT)
         begin(form, engine)
@@ -296,18 +302,18 @@ def test_a_finished_one_can_be_chosen_at_once(form, view, engine, clips):
     menus.add(radio)
     menus.add(plain, ("All actions", ""))
     known = json.dumps(titles(engine))
-    assert menus.refresh(known) == [gr.skip()] * 3
+    assert menus.refresh(known, "rain", "") == [gr.skip()] * 3
     bring(form, clips)
     run = begin(form, engine)
     until(run, "finished")
     seen = parts(engine)
     assert "“Ball bounce” can now be chosen in Create." in seen["made"]
     assert (seen["can_try"], seen["can_use"]) == (True, False)
-    told, first, second = menus.refresh(known)
+    told, first, second = menus.refresh(known, "rain", "")
     assert ["Ball bounce", "ball_bounce"] in json.loads(told)
     assert isinstance(first, gr.Radio) and first.choices[-1] == ("Ball bounce", "ball_bounce")
     assert second.choices[0] == ("All actions", "") and len(second.choices) == len(first.choices) + 1
-    assert menus.refresh(told) == [gr.skip()] * 3
+    assert first.value != "rain" and menus.refresh(told, "rain", "") == [gr.skip()] * 3
     old = next(iter(engine.actions.values())).examples[0]
     action, pack, _, prompt = Clips(engine).choose(*view.made_by(run.path.name), old)
     assert (action.value, pack.value, prompt) == ("ball_bounce", "ball_bounce", "a ball bounces")
@@ -336,6 +342,46 @@ def test_a_name_that_is_there_keeps_its_pack(form, view, engine, clips):
         view.made_by(run.path.name)
     view.act(engine.trainings.adopt)(run.path.name)
     assert parts(engine)["can_try"]
+
+
+def test_a_taught_action_is_renamed_and_deleted(form, view, engine, clips):
+    """In all menus, without what was shipped; the question names the LoRAs that go with it; whoever had it chosen gets
+    another; its training can put it to use again."""
+    write_pack(engine.data / "packs" / "waterfall")
+    with gr.Blocks():
+        taught, menus, radio = TaughtForm(engine), ActionMenus(engine), gr.Radio(titles(engine))
+    menus.add(radio)
+    assert "None yet" in taught.refresh(None)[0]
+    bring(form, clips)
+    run = begin(form, engine)
+    until(run, "finished")
+    empty, menu = taught.refresh("gone")
+    assert (empty, menu.choices, menu.value) == ("", [("Ball bounce (ball_bounce)", "ball_bounce")], "ball_bounce")
+    for title, sentence in ((" ", "Type a new title"), ("rain", "“rain” already")):
+        with pytest.raises(gr.Error, match=sentence):
+            taught.do_rename("ball_bounce", title)
+    assert "“Rubber <ball>”" in unescape(taught.do_rename("ball_bounce", " Rubber  <ball>"))
+    assert engine.actions["ball_bounce"].title == "Rubber <ball>"
+    (engine.data / "packs" / "ball_bounce" / "preference-<b>calm.safetensors").write_bytes(b"a LoRA")
+    asked, row, _ = taught.ask("ball_bounce")
+    assert row.visible and "&lt;b&gt;calm" in asked
+    aligned = engine.trainings.prepare("waterfall", engine.trainings.settings(), name="calm", pack="ball_bounce")
+    aligned.tell(status="running")
+    with pytest.raises(gr.Error, match="training “calm” is running"):
+        taught.do_delete("ball_bounce")
+    aligned.tell(status="stopped")
+    told = menus.refresh(json.dumps(titles(engine)), "ball_bounce")
+    assert told == [gr.skip()] * 2
+    known = json.dumps(titles(engine))
+    assert "deleted" in taught.do_delete("ball_bounce") and "ball_bounce" not in engine.actions
+    assert [path.name for path in (engine.data / "packs").iterdir()] == ["waterfall"]
+    _, menu = menus.refresh(known, "ball_bounce")
+    assert menu.value == titles(engine)[0][1] and parts(engine)["can_use"]
+    for press in (lambda: taught.do_delete("waterfall"), lambda: taught.ask(None)):
+        with pytest.raises(gr.Error, match=r"no longer there|Choose an action"):
+            press()
+    view.act(engine.trainings.adopt)(run.path.name)
+    assert engine.actions["ball_bounce"].title == "Ball bounce"
 
 
 def test_names_are_escaped(form, engine, clips):

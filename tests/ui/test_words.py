@@ -87,10 +87,12 @@ def test_preview_is_a_small_picture_or_clip():
         assert getattr(image, "n_frames", 1) == frames
 
 
-def test_downloads_say_what_size_and_licence():
-    """The panel lists each model's name, size and licence, and the sum."""
+def test_downloads_say_what_size_and_licence(monkeypatch):
+    """The panel lists each model's name, size and licence, and the sum, and says where they go."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/big disk/hub")
+    assert words.downloads([]) == ""
     panel = words.downloads([DOWNLOAD, DOWNLOAD])
     assert DOWNLOAD.name in panel
     assert "6.9 GB" in panel
     assert "13.8 GB in all" in panel
-    assert DOWNLOAD.licence in panel
+    assert DOWNLOAD.licence in panel and "/big disk/hub" in panel

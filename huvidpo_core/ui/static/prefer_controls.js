@@ -74,8 +74,9 @@
       });
       this.find('.hv-name').addEventListener('submit', (event) => {
         event.preventDefault();
-        const rater = this.find('[name=rater]').value.trim();
-        if (rater) desk.begin(rater);
+        const field = this.find('[name=rater]');
+        field.value = field.value.trim();
+        if (field.reportValidity()) desk.begin(field.value); // a name of blanks is none, and the browser says so
       });
     }
 

@@ -72,13 +72,11 @@ class PublishedStep:
 
 def as_published(unet: VideoUNet) -> VideoUNet:
     """Make the network compute as the published one does; its parameters and what comes out stay the same."""
-    for module in unet.modules():
+    for name, module in unet.named_modules():
         if isinstance(module, Attention):
-            module.processor = AttnProcessor()
+            module.processor = _Gathered(unet.frames) if name.endswith("attn1") else AttnProcessor()
         if isinstance(module, GatedTemporalConv):
             module.forward = _GatedConv(module, unet.frames)
-        if hasattr(module, "attn_temp"):
-            module.attn1.processor = _Gathered(unet.frames)
     return unet
 
 

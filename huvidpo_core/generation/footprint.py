@@ -1,0 +1,121 @@
+"""How much GPU memory drawing and animating will need under a plan, told before anything is loaded or downloaded."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import nn
+
+from huvidpo_core.config import Profile
+from huvidpo_core.errors import UserError
+from huvidpo_core.generation.loading import component_folder
+from huvidpo_core.generation.plans import Plan
+from huvidpo_core.models import VideoUNet
+from huvidpo_core.models.architectures import FACTOR, SD14, SD14_TEXT, SDXL, SDXL_TEXT, VAE
+from huvidpo_core.models.counting import AsOnDevice, LiveBytes
+
+HALF = torch.float16
+LIBRARIES, WASTE = 0.6e9, 1.1  # a CUDA context; what its allocator holds for what lives, usual values
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes at the peak of drawing a first frame and of animating it, with libraries and the allocator's waste."""
+
+    drawing: float
+    animating: float
+
+    @property
+    def peak(self) -> float:
+        """The larger one."""
+        return max(self.drawing, self.animating)
+
+
+def footprint(profile: Profile, plan: Plan, frames: int = 0) -> Footprint:
+    """Count a profile of the Stable Diffusion kind in half precision; without `frames`, those of the profile."""
+    first, video = profile.first_frame, profile.video
+    unet = _config(first.unet or first.base, "unet", SDXL)
+    drawing = _unet_2d(_frozen(unet), first.height, first.width, 2 if plan.both_guided else 1)
+    picture = _vae(_frozen(_config(first.vae or first.base, "vae", VAE)), first.height, first.width, 1)
+    text = SDXL_TEXT * HALF.itemsize
+    flat = _frozen(_config(video.base, "unet", SD14))
+    guided = video.guidance > 1 and plan.both_guided
+    animating = _unet_3d(flat, video.height, video.width, frames or video.frames, 2 if guided else 1)
+    clip = _vae(_frozen(_config(video.base, "vae", VAE)), video.height, video.width, plan.chunk)
+    painter, animator = drawing.held + picture.held + text, animating.held + clip.held + SD14_TEXT * HALF.itemsize
+    if plan.resident == "parts":
+        draws = max(drawing.held + drawing.works, picture.held + picture.works, text)
+    else:
+        draws = painter + max(drawing.works, picture.works)
+    moves = animator + max(animating.works, clip.works)
+    if plan.resident == "all":
+        draws, moves = draws + animator, moves + painter
+    return Footprint(LIBRARIES + WASTE * draws, LIBRARIES + WASTE * moves)
+
+
+@dataclass(frozen=True)
+class _Cost:
+    held: int  # bytes of weights
+    works: int  # bytes at the peak of a pass, beside them
+
+
+@cache
+def _unet_2d(config: str, height: int, width: int, batch: int) -> _Cost:
+    unet = _on_meta(UNet2DConditionModel, config)
+    embedded = unet.config.projection_class_embeddings_input_dim
+    added = None
+    if embedded:
+        pooled = embedded - 6 * unet.config.addition_time_embed_dim
+        added = {"text_embeds": _like(batch, pooled), "time_ids": _like(batch, 6)}
+    latents = _like(batch, unet.config.in_channels, height // FACTOR, width // FACTOR)
+    text = _like(batch, 77, unet.config.cross_attention_dim)
+    return _cost(unet, lambda: unet(latents, 1, text, added_cond_kwargs=added))
+
+
+@cache
+def _unet_3d(config: str, height: int, width: int, frames: int, batch: int) -> _Cost:
+    unet = _on_meta(VideoUNet, config)
+    latents = _like(batch, unet.config.in_channels, frames, height // FACTOR, width // FACTOR)
+    return _cost(unet, lambda: unet(latents, 1, _like(batch, 77, unet.config.cross_attention_dim)))
+
+
+@cache
+def _vae(config: str, height: int, width: int, chunk: int) -> _Cost:
+    vae = _on_meta(AutoencoderKL, config)
+    latents = _like(chunk, vae.config.latent_channels, height // FACTOR, width // FACTOR)
+    return _cost(vae, lambda: vae.decode(latents))  # encoding takes less
+
+
+def _cost(network: nn.Module, work: Callable[[], Any]) -> _Cost:
+    counter = LiveBytes(network.parameters())
+    with torch.no_grad(), counter, AsOnDevice():
+        work()
+    return _Cost(sum(each.numel() * each.itemsize for each in network.parameters()), counter.peak)
+
+
+def _on_meta(kind: Any, config: str) -> nn.Module:
+    with torch.device("meta"):
+        network = kind.from_config(json.loads(config))
+    for parameter in network.parameters():
+        parameter.data = parameter.data.to(HALF)
+    return network
+
+
+def _like(*shape: int) -> torch.Tensor:
+    return torch.zeros(shape, device="meta", dtype=HALF)
+
+
+def _config(location: str, part: str, published: dict[str, Any]) -> dict[str, Any]:
+    """What a component is: its own file where it is on this machine, else as published."""
+    try:
+        return json.loads((component_folder(location, part) / "config.json").read_text(encoding="utf-8"))
+    except (UserError, OSError, ValueError):
+        return published
+
+
+def _frozen(config: dict[str, Any]) -> str:
+    return json.dumps(config)

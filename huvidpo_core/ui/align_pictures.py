@@ -1,0 +1,93 @@
+"""The form that begins a training of whoever draws the first frames, on choices made in Create."""
+
+from typing import Any
+
+import gradio as gr
+
+from huvidpo_core.engine import BEGINNING, Engine, RunFolder
+from huvidpo_core.ui import words
+from huvidpo_core.ui.align_words import settings_words
+from huvidpo_core.ui.run_words import many
+from huvidpo_core.ui.work import told
+
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+NO_CHOICES = "No first frame has been chosen from others yet. Press Four to choose from in Create, and choose."
+
+
+class PictureForm:
+    """Parts and wiring of the form."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        with gr.Group(elem_classes="hv-card-group"):
+            self.raters = gr.Dropdown(
+                [], value=[], multiselect=True, label="Whose choices", info="Everybody's, if nobody is chosen",
+                elem_id="picture-raters",
+            )  # fmt: skip
+            self.name = gr.Textbox(label="Name", placeholder="liked", max_lines=1, elem_id="picture-name")
+        self.supply = gr.HTML("", elem_id="picture-supply")
+        with gr.Accordion("More settings", open=False, elem_id="picture-more") as self.more:
+            presets = [("This profile's", ""), *((name, name) for name in engine.trainings.presets("picture"))]
+            self.preset = gr.Dropdown(presets, value="", label="Preset", elem_id="picture-preset")
+            self.said = gr.HTML("", elem_id="picture-preset-said")
+            with gr.Row():
+                self.steps = gr.Number(
+                    None, label="Steps", precision=0, info="0: twelve passes", elem_id="picture-steps", min_width=110
+                )
+                self.lr = gr.Number(None, label="Learning rate", info="above 0", elem_id="picture-lr", min_width=110)
+        self.start = gr.Button("Align", variant="primary", interactive=False, elem_id="picture-start")
+        self.raters.input(self.look, self.raters, [self.supply, self.start], trigger_mode="always_last", **PRIVATE)
+        filled = [self.said, self.steps, self.lr]
+        self.preset.input(self.fill, self.preset, filled, **PRIVATE)
+        self.more.expand(self.unfold, [self.preset, self.lr], filled, **PRIVATE)
+
+    @property
+    def inputs(self) -> list[Any]:
+        """What `begin` takes."""
+        return [self.raters, self.name, self.preset, self.steps, self.lr]
+
+    def begin(
+        self, raters: list[str] | None, name: str | None, preset: str, steps: float | None, lr: float | None
+    ) -> RunFolder:
+        """Start a training. Raises `gr.Error`."""
+        if not lr:  # never a person's choice: the settings were not unfolded, or not filled yet
+            steps = lr = None
+        with told():
+            return self.engine.picture_trainings.begin(
+                preset, raters=raters or (), name=(name or "").strip(), steps=steps, lr=lr
+            )
+
+    def fill(self, preset: str) -> list[Any]:
+        """What a preset says: in words, steps, learning rate."""
+        with told():
+            settings = self.engine.trainings.settings(preset, "picture")
+        return [settings_words(settings, ""), settings.steps, settings.lr]
+
+    def unfold(self, preset: str, lr: float | None) -> list[Any]:
+        """The same when the settings are first seen; later they stay as they were left."""
+        return [gr.skip()] * 3 if lr else self.fill(preset)
+
+    def refresh(self, raters: list[str] | None) -> list[Any]:
+        """Raters, what there is to learn from, the button: as the choices are now."""
+        with told():
+            known = self.engine.picture_trainings.raters()
+        chosen = [rater for rater in raters or [] if rater in known]
+        return [gr.Dropdown(choices=known, value=chosen, multiselect=True), *self.look(chosen)]
+
+    def look(self, raters: list[str] | None) -> list[Any]:
+        """What there is to learn from, and the button."""
+        with told():
+            count = self.engine.picture_trainings.stock(raters or ())
+        return [words.message(supply_words(count)), gr.Button(interactive=count > 0)]
+
+    def wire_refresh(self, trigger: Any) -> None:
+        """Run `refresh` on an event of the page."""
+        trigger(self.refresh, self.raters, [self.raters, self.supply, self.start], **PRIVATE)
+
+
+def supply_words(count: int) -> str:
+    """How many choices there are, and whether that is enough."""
+    if not count:
+        return NO_CHOICES
+    said = f"That is little; {BEGINNING} are a beginning" if count < BEGINNING else "Enough to begin with"
+    return f"{many(count, 'choice')} of a first frame from several. {said}."

@@ -1,0 +1,18 @@
+"""The command line over models and packs of a test: `python -m tests.commanded JOB COMMAND ...`.
+
+JOB is a pickle of a profile and a folder of packs.
+"""
+
+import pickle
+import sys
+from functools import partial
+from pathlib import Path
+
+from huvidpo_core import cli, cli_together
+from huvidpo_core.engine import Engine
+
+if __name__ == "__main__":
+    profile, packs = pickle.loads(Path(sys.argv[1]).read_bytes())
+    cli_together.choose_profile = lambda name: profile
+    cli_together.Engine = partial(Engine, packs=packs)
+    sys.exit(cli.main(sys.argv[2:]))

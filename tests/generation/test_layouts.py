@@ -1,0 +1,84 @@
+"""Model folders in every layout that is published: one file or several, .safetensors or .bin, half precision alone."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from transformers import CLIPTextModel
+
+from huvidpo_core.generation.animate import Animator
+from huvidpo_core.generation.loading import load_component, load_vae, load_video_unet
+from tests.tiny_models import make_profile, make_sd1
+
+CPU = torch.device("cpu")
+PARTS: dict[str, Callable[[Path], torch.nn.Module]] = {
+    "unet": lambda base: load_video_unet(base, torch.float32),
+    "vae": lambda base: load_vae(base / "vae", torch.float32),
+    "text_encoder": lambda base: load_component(CLIPTextModel, base / "text_encoder", torch.float32),
+}
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory) -> Path:
+    return make_sd1(tmp_path_factory.mktemp("sd1"))
+
+
+def laid_out(published: Path, folder: Path, layout: str) -> Path:
+    """The same model once more; its loaders (diffusers, transformers) write each layout themselves, but for .bin."""
+    _, sharded, half, pickled = (word in layout for word in ("one", "sharded", "half", "bin"))
+    for path in published.rglob("*"):
+        if path.is_file() and path.suffix != ".safetensors":
+            target = folder / path.relative_to(published)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    how = {"variant": "fp16" if half else None, "max_shard_size": "40KB" if sharded else "10GB"}
+    networks = {
+        "unet": UNet2DConditionModel.from_pretrained(published / "unet"),
+        "vae": load_vae(published / "vae", torch.float32),
+        "text_encoder": CLIPTextModel.from_pretrained(published / "text_encoder"),
+    }
+    for part, network in networks.items():
+        network = network.half() if half else network
+        if pickled:
+            name = "pytorch_model" if part == "text_encoder" else "diffusion_pytorch_model"
+            torch.save(network.state_dict(), folder / part / f"{name}.bin")
+        else:
+            network.save_pretrained(folder / part, **how)
+    return folder
+
+
+@pytest.mark.parametrize("layout", ["sharded", "half", "sharded half", "bin"])
+def test_every_layout_gives_the_same_networks(published, tmp_path, layout):
+    """Each part's tensors are those of the plain folder, to half precision where that is all there is."""
+    folder = laid_out(published, tmp_path, layout)
+    for part, load in PARTS.items():
+        files = [path.name for path in (folder / part).glob("*") if path.suffix in (".safetensors", ".bin")]
+        assert (len(files) > 1) == ("sharded" in layout), files
+        assert all((".fp16" in name) == ("half" in layout) for name in files)
+        expected, found = load(published).state_dict(), load(folder).state_dict()
+        assert found.keys() == expected.keys()
+        for name, tensor in expected.items():
+            # As it was written: rounded to half precision once, or not at all.
+            written = tensor.half().float() if "half" in layout else tensor
+            assert torch.equal(found[name], written), name
+
+
+def test_whole_precision_goes_first_where_both_are_there(published, tmp_path):
+    """A folder with both kinds of files, as the hub has them, is read in whole precision."""
+    folder = laid_out(published, tmp_path, "half")
+    laid_out(published, tmp_path, "one")
+    for load in PARTS.values():
+        expected = load(published).state_dict()
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in load(folder).state_dict().items())
+
+
+def test_another_base_is_one_line(tmp_path):
+    """Stable Diffusion 1.5, or a local folder, in place of 1.4: the profile's `video.base` says so and nothing else."""
+    profile = make_profile(tmp_path)
+    elsewhere = make_sd1(tmp_path / "a local folder" / "sd15")
+    (elsewhere / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
+    video = type(profile.video)(**{**vars(profile.video), "base": str(elsewhere)})
+    assert Animator.load(video, device=CPU, dtype=torch.float32).unet.config.cross_attention_dim == 32

@@ -1,0 +1,84 @@
+"""What the record tells while a training goes on, with a clock of the test's own."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from huvidpo_core import carrying_out, progress
+from huvidpo_core.carrying_out import RunProcess
+from huvidpo_core.config import load_profile
+from huvidpo_core.training.course import Course, StepRecord
+from huvidpo_core.training.crew import Crew
+from huvidpo_core.training.record import RunFolder
+
+STEP, CHECK = 1.0, 10.0  # seconds
+
+
+class Clock:
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Counting(Course):
+    """Steps and checks that only take their time; each keeps the stage that the record tells meanwhile."""
+
+    def __init__(self, run: RunFolder, clock: Clock, steps: int, every: int) -> None:
+        self.settings = SimpleNamespace(steps=steps, check_every=every)
+        self.step, self.checked, self.ended, self._begun = 0, -1, "", True
+        self.record, self.clock, self.stages = run, clock, []
+
+    def save(self) -> None: ...
+
+    def _take_step(self) -> StepRecord:
+        self._take(STEP)
+        self.step += 1
+        return StepRecord(self.step, self.settings.steps, 0.5, 1e-3)
+
+    def _check(self) -> SimpleNamespace:
+        self._take(CHECK)
+        return SimpleNamespace(step=self.step, clips=())
+
+    def _take(self, seconds: float) -> None:
+        self.stages.append(self.record.state().stage)
+        self.clock.now += seconds
+
+    def _begin(self): ...
+    def _identity(self): ...
+    def _state(self): ...
+    def _take_up(self, state): ...
+
+
+class Process(RunProcess):
+    def _load(self): ...
+    def _course(self, animator): ...
+    def _finish(self, course, animator): ...
+
+    def _of_check(self, check, course):
+        return {"step": check.step}
+
+    def _in_turns(self, work, stop):
+        yield from work
+
+
+def test_checks_are_told_of_and_counted_in_the_time_left(tmp_path, monkeypatch):
+    """Steps of one second, checks of ten after 0, 3, 6 and the last, 7: what is left at each step is what comes."""
+    clock = Clock()
+    for module in (carrying_out, progress):
+        monkeypatch.setattr(module, "time", clock)
+    run = RunFolder.create(tmp_path / "run", {"action": "rain", "profile": "miniature", "name": "calm", "settings": {}})
+    run.tell(status="running", stage="measuring the start")
+    course = Counting(run, clock, steps=7, every=3)
+    process = Process(run, load_profile("miniature"), torch.device("cpu"), Crew(), tmp_path)
+    left = [told.seconds_left for told in process._follow(course, None)]
+    assert left == [
+        None,
+        5 + 3 * CHECK,
+        4 + 3 * CHECK,
+        *(pytest.approx(3 - step + 2 * CHECK) for step in range(3)),
+        CHECK,
+    ]
+    assert "".join(stage[0] for stage in course.stages) == "ctttctttctc"  # checking, training
+    assert run.state().seconds_left == left[-1] and [line["step"] for line in run.metrics("check")] == [0, 3, 6, 7]

@@ -1,0 +1,93 @@
+"""Aligning first frames on the page: the form, and a run of that kind among the others."""
+
+import gradio as gr
+import pytest
+
+from huvidpo_core.preferences.picture_choices import PictureChoice
+from huvidpo_core.ui.align_pictures import PictureForm
+from huvidpo_core.ui.align_run import AlignRun
+from tests.ui.test_align_tab import parts, until
+
+
+@pytest.fixture
+def form(engine):
+    with gr.Blocks():
+        return PictureForm(engine)
+
+
+@pytest.fixture
+def view(engine):
+    with gr.Blocks():
+        view = AlignRun(engine)
+        view.place_list()
+        return view
+
+
+@pytest.fixture
+def chosen(engine):
+    """Twenty choices by Anna and three by Ben."""
+    made = [
+        PictureChoice(str(n), 0.0, str(n), "Anna" if n < 20 else "Ben", {}, f"{n}a", (f"{n}b", f"{n}c", f"{n}d"))
+        for n in range(23)
+    ]
+    engine.trainings.supply.chosen += made
+
+
+def test_the_form_says_what_there_is_to_learn_from(form, engine, chosen):
+    """Counts by rater, and a button that waits until there is something."""
+    raters, supply, button = form.refresh(["Anna", "gone"])
+    assert raters.choices == [("Anna", "Anna"), ("Ben", "Ben")] and raters.value == ["Anna"] and button.interactive
+    assert "20 choices of a first frame from several. Enough to begin with." in supply
+    assert "3 choices" in form.look(["Ben"])[0] and "That is little; 20 are a beginning" in form.look(["Ben"])[0]
+    engine.trainings.supply.chosen.clear()
+    raters, supply, button = form.refresh(["Anna"])
+    assert "Press Four to choose from in Create" in supply and not button.interactive and raters.value == []
+    with pytest.raises(gr.Error, match="No first frame has been chosen"):
+        form.begin([], "", "", None, None)
+    assert engine.trainings.runs("picture") == []
+
+
+def test_a_preset_fills_the_form_once(form):
+    """When the settings are first seen, and whenever another preset is chosen; else they stay as they were left."""
+    said, steps, lr = form.unfold("", 0)
+    assert "Rank 16, a batch of 4" in said and (steps, lr) == (100, 7e-4)
+    assert form.unfold("", 1e-3) == [gr.skip()] * 3
+    assert form.fill("diffusion_dpo")[1:] == [0, 1e-5]
+
+
+def test_a_run_is_followed_and_put_to_use(form, view, engine, chosen):
+    """It stands in the list among alignments; pictures as samples, no motion plotted, no blind round; put to use, its
+    painter is in Create's menu."""
+    run = form.begin(["Anna"], "", "", 8, 5e-4)
+    until(run, "finished")
+    seen = parts(engine)
+    assert "First frames" in seen["list"] and "First frames" in seen["head"]
+    for words in ("choices of Anna", "20 choices, 60 pairs", "huvidpo loss"):
+        assert words in seen["head"]
+    assert "Motion against" not in seen["plots"] and "Held-out pairs put in order" in seen["plots"]
+    assert seen["clips"].count("<img") == 4 and "<video" not in seen["clips"]
+    assert seen["can_use"] is True and seen["can_try"] == "" and not seen["can_rate"]
+    view.act(view.adopt)(run.path.name)
+    assert [choice.id for choice in engine.painters()][:2] == ["", "lora:liked"]
+    seen = parts(engine)
+    assert seen["can_use"] is None and "Drawn by" in seen["helped"] and "liked" in seen["helped"]
+
+
+def test_it_is_stopped_and_removed_like_any_other(form, view, engine, chosen):
+    """By the same buttons; what was put to use stays."""
+    engine.trainings.pause = 0.05
+    run = form.begin([], "mine", "", 400, 5e-4)
+    until(run, "running")
+    view.act(lambda each: each.ask_to_stop())(run.path.name)
+    until(run, "stopped")
+    assert parts(engine)["can_resume"] == "Resume"
+    view.act(engine.trainings.remove)(run.path.name)
+    assert engine.trainings.runs("picture") == []
+
+
+@pytest.mark.parametrize(("preset", "steps", "words"), [("../secret", None, "no preset"), ("", -3, "'steps'")])
+def test_what_cannot_be_begun(form, engine, chosen, preset, steps, words):
+    """A sentence, and no run."""
+    with pytest.raises(gr.Error, match=words):
+        form.begin([], "", preset, steps, 5e-4)
+    assert engine.trainings.runs("picture") == []

@@ -1,0 +1,125 @@
+"""A few first frames to choose from: the handlers on the fake engine, and the endpoints on a launched app."""
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client.exceptions import AppError
+
+from huvidpo_core.media import read_image
+from huvidpo_core.ui.few import DONE, NONE, FewWork, grid
+from huvidpo_core.ui.session import Few, Session, Sessions, Wording
+from huvidpo_core.ui.settings import Settings, controls_of
+from huvidpo_core.ui.work import Work
+
+
+@pytest.fixture
+def few(engine):
+    return FewWork(engine, Sessions(), Work(engine))
+
+
+@pytest.fixture
+def settings(engine):
+    values = controls_of(engine.defaults().with_(prompt="a red horse", seed=7), engine)
+    return Settings(**values)
+
+
+def cards(html: str) -> int:
+    return html.count('class="hv-card"')
+
+
+def test_they_are_drawn_and_one_is_chosen(engine, few, settings):
+    """Each is shown when it is done, and can be pressed when all are; the chosen one is in the editor as drawn, and is
+    kept as better than the other three; another choice takes its place."""
+    session = Session()
+    views = list(few.draw(session, settings))
+    shown = [view.few for view in views if isinstance(view.few, str)]
+    assert [cards(html) for html in shown] == [1, 2, 3, 4, 4]
+    assert all("disabled" in html and NONE not in html for html in shown[:4])
+    assert "disabled" not in shown[4] and f'data-pick="{NONE}"' in shown[4] and DONE not in shown[4]
+    assert sum("step" in str(view.bar) for view in views) == 24 and session.picture is None
+
+    view = few.choose(session, "2", " ann ")
+    pictures = session.few.pictures
+    chosen, others = engine.choices[session.few.offer, "ann"]
+    assert chosen is pictures[2] and list(others) == [*pictures[:2], pictures[3]]
+    assert np.array_equal(np.asarray(view.editor["background"]), pictures[2].image)
+    assert (view.seed, view.clip_id, session.last_seed) == (9, "", 9) and "Drawn from your words" in view.note
+    assert view.few.count('aria-pressed="true"') == 1 and f'data-pick="{DONE}"' in view.few
+    assert session.drawn == Wording("a red horse", settings.action, settings.style)
+
+    few.choose(session, "0", "ann")
+    assert engine.choices[session.few.offer, "ann"][0] is pictures[0] and len(engine.choices) == 1
+    assert few.choose(session, DONE, "ann").few == "" and len(engine.choices) == 1 and session.few is None
+    with pytest.raises(gr.Error, match="not there any more"):
+        few.choose(session, "0", "ann")
+
+
+def test_none_of_them(engine, few, settings):
+    """Nothing is kept; a choice that was made is taken back."""
+    session = Session()
+    list(few.draw(session, settings))
+    assert few.choose(session, NONE, "ann").few == "" and engine.choices == {} and session.picture is None
+    list(few.draw(session, settings))
+    few.choose(session, "1", "ann")
+    few.choose(session, NONE, "ann")
+    assert engine.choices == {} and session.picture is not None
+
+
+def test_what_was_drawn_before_stop_stays(engine, few, settings):
+    """Stopped in the third: two to choose from. Stopped in the first: nothing. A single one says nothing of others."""
+    session = Session()
+    for view in few.draw(session, settings):
+        if isinstance(view.few, str) and cards(view.few) == 2:
+            session.stop.set()
+    assert cards(grid(session.few)) == 2 and "Choose from those that are done" in session.outcome[0]
+    few.choose(session, "1", "ann")
+    assert len(engine.choices[session.few.offer, "ann"][1]) == 1
+    list(few.draw(session, settings))
+    assert grid(session.few) == "" and session.outcome[0].startswith("Stopped")
+    session.few = Few(Wording("a red horse"), session.few.pictures or [next_picture(engine, settings)], done=True)
+    engine.choices.clear()
+    few.choose(session, "0", "ann")
+    assert engine.choices == {} and session.picture is not None
+
+
+def next_picture(engine, settings):
+    *_, picture = engine.first_frame(settings.recipe(3), type(Session().stop)())
+    return picture
+
+
+@pytest.mark.parametrize(("pick", "rater", "words"), [("4", "ann", "no such picture"), ("x", "ann", "no such picture"),
+                                                      ("0", " ", "name")])  # fmt: skip
+def test_what_cannot_be_chosen(engine, few, settings, pick, rater, words):
+    """A sentence; nothing is kept."""
+    session = Session()
+    list(few.draw(session, settings))
+    with pytest.raises(gr.Error, match=words):
+        few.choose(session, pick, rater)
+    assert engine.choices == {} and session.few.chosen is None
+
+
+def test_a_reloaded_page_still_shows_them(few, settings):
+    """The same tab: what was drawn to its end, and what was chosen; not what was being drawn."""
+    sessions = Sessions()
+    before = sessions.arrive("one", "tab")
+    list(few.draw(before, settings))
+    few.choose(before, "3", "ann")
+    assert grid(sessions.arrive("two", "tab").few) == grid(before.few) != ""
+    before = sessions.arrive("two", "tab")
+    next(iter(few.draw(before, settings)))
+    assert grid(sessions.arrive("three", "tab").few) == ""
+
+
+def test_a_program_chooses(client, engine):
+    """Four pictures as the page shows them, then a choice of one; another client has nothing to choose from."""
+    with pytest.raises(AppError, match="Nothing was drawn to choose from"):
+        client.predict(0, "ann", api_name="/choose_first_frame")
+    answer = client.predict("a red horse", "horse_run", "cartoon", 5, api_name="/first_frames")
+    drawn = [read_image(each["image"]) for each in answer]
+    assert client.predict(1, "ann", api_name="/choose_first_frame") == 6
+    [(chosen, others)] = engine.choices.values()
+    assert np.array_equal(chosen.image, drawn[1]) and len(others) == 3
+    with pytest.raises(AppError, match="no picture 4"):
+        client.predict(4, "ann", api_name="/choose_first_frame")
+    with pytest.raises(AppError, match="no action 'moonwalk'"):
+        client.predict("a red horse", "moonwalk", "cartoon", api_name="/first_frames")
