@@ -1,7 +1,6 @@
 """`python -m huvidpo_core`."""
 
-import sys
-
 from huvidpo_core.cli import main
+from huvidpo_core.together import leave
 
-sys.exit(main())
+leave(main())

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from huvidpo_core import cli, cli_together
 from huvidpo_core.engine import Engine
+from huvidpo_core.together import leave
 
 if __name__ == "__main__":
     profile, packs = pickle.loads(Path(sys.argv[1]).read_bytes())
     cli_together.choose_profile = lambda name: profile
     cli_together.Engine = partial(Engine, packs=packs)
-    sys.exit(cli.main(sys.argv[2:]))
+    leave(cli.main(sys.argv[2:]))

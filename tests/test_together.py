@@ -97,7 +97,7 @@ def test_a_failed_share_ends_as_the_sentence_of_whoever_failed():
 
 
 def test_with_others_each_has_a_gpu_of_its_own(monkeypatch):
-    """The GPU that Accelerate gave this process, by its number; alone, or on a CPU, what was wished for, if anything."""
+    """The GPU that Accelerate gave this process, by its number; alone, or on a CPU, what was wished for."""
     for size, own, wish, wanted in (
         (2, "cuda:1", None, "cuda:1"),
         (2, "cpu", None, None),

@@ -82,6 +82,7 @@ class Models:
         own, there = self.profile.video.frames, memory_of(self.device)
         if frames <= own or not (self.plan.name and there):
             return
+
         def needed(count: int) -> float:
             return footprint(self.profile, self.plan, count).animating
 
