@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from huvidpo_core.together import leave
 from huvidpo_core.training.course import StepRecord
 from huvidpo_core.training.crew import Crew
 from huvidpo_core.training.teach import Teacher
@@ -30,3 +31,4 @@ if __name__ == "__main__":
     training, losses, gradients = train(output / "run", crew)
     state = {"motion": training.motion(), "losses": losses, "gradients": gradients, "size": crew.size}
     torch.save(state, output / f"{crew.rank}.pt")
+    leave(0)

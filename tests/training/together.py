@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from huvidpo_core.together import leave
 from huvidpo_core.training import probe
 from huvidpo_core.training.align import Aligner, StepRecord
 from huvidpo_core.training.crew import Crew
@@ -44,3 +45,4 @@ if __name__ == "__main__":
         training, steps, gradients = train(kind, output, crew)
         state = {"lora": training._lora(), "beta": training.beta, "size": crew.size, "word": word, "steps": steps}
         torch.save(state | {"ended": training.ended, "gradients": gradients}, output / f"{kind}-{crew.rank}.pt")
+    leave(0)

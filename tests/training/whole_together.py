@@ -13,6 +13,7 @@ import torch
 from huvidpo_core.alignment import Alignment
 from huvidpo_core.errors import Stopped
 from huvidpo_core.picture_alignment import PictureAlignment
+from huvidpo_core.together import leave
 from huvidpo_core.training.crew import Crew
 from huvidpo_core.training.record import RunFolder
 
@@ -29,3 +30,4 @@ if __name__ == "__main__":
     except Stopped:
         end = "stopped"
     (Path(sys.argv[2]) / str(crew.rank)).write_text(end)
+    leave(0)

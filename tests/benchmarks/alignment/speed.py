@@ -1,11 +1,14 @@
-"""Speed and memory of stage 2: our step against the published one, on the miniature, both in one run.
+"""Speed and memory of stage 2: our step against the published one, both in one run, on the miniature or on Stable
+Diffusion 1.4's own networks with random weights.
 
     OMP_NUM_THREADS=2 python -m tests.benchmarks.alignment.speed [--steps 12] [--settings huvidpo]
+    OMP_NUM_THREADS=2 python -m tests.benchmarks.alignment.speed --full 4 192 320    # frames, height, width
 
 Three sides take turns, a step each: the published step on a network that computes as the published one does, the
 published step on our network, ours (`published.py`). Settings, clips and threads are the same. Seconds are wall time
 and processor time, ratios with 95 % intervals over the turns. Peak memory is that of a process of its own, less what it
 had before a model was loaded: with the C library's allocator as it is, and as the app sets it (`runs.ENVIRONMENT`).
+`speed_full` does the same at the published size.
 """
 
 import argparse
@@ -25,7 +28,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import numpy as np
 import torch
 
-from huvidpo_core.config import load_profile
+from huvidpo_core.config import VideoConfig, load_profile
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.generation.denoise import make_scheduler
 from huvidpo_core.generation.latents import encode
@@ -43,25 +46,30 @@ PROFILE, TEXT = "miniature", "a helicopter flies over the sea"
 SIDES = {"published": "published step and network", "step": "published step, our network", "ours": "ours"}
 
 
-def clips(count: int) -> list[np.ndarray]:
+Make = Callable[[], Animator]
+
+
+def clips(count: int, video: VideoConfig) -> list[np.ndarray]:
     """Clips uint8 (f, h, w, 3) of noise: what is in them costs nothing."""
-    video, rng = load_profile(PROFILE).video, np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     return [rng.integers(0, 256, (video.frames, video.height, video.width, 3), np.uint8) for _ in range(count)]
 
 
-def published(settings: AlignSettings, *, network: bool) -> Iterator[float]:
+def published(make: Make, settings: AlignSettings, *, network: bool) -> Iterator[float]:
     """Published steps without end; `network`: on a network that computes as the published one, too."""
-    animator = _animator()
+    animator = make()
     if network:
         as_published(animator.unet)
-    training, (winner, loser) = PublishedStep(animator, settings), clips(2)
+    training, (winner, loser) = PublishedStep(animator, settings), clips(2, animator.config)
     while True:
         yield training.take(winner, loser, TEXT)
 
 
-def ours(settings: AlignSettings, folder: Path) -> Iterator[float]:
+def ours(make: Make, settings: AlignSettings, folder: Path) -> Iterator[float]:
     """Our steps: the clips are encoded before the first."""
-    animator, video, made = _animator(), load_profile(PROFILE).video, clips(4)
+    animator = make()
+    video = animator.config
+    made = clips(4, video)
     pairs = [Lesson(str(i), str(i + 1), (0,) + (1,) * (video.frames - 1), TEXT) for i in (0, 2)]
     lessons = run_out(
         Lessons.encode(pairs, lambda name: made[int(name)], lambda clip: encode(animator.vae, clip), animator.embed)
@@ -77,12 +85,17 @@ def ours(settings: AlignSettings, folder: Path) -> Iterator[float]:
     yield from (record.loss for record in training.run() if isinstance(record, StepRecord))
 
 
-def sides(settings: AlignSettings, folder: Path) -> dict[str, Callable[[], Iterator[float]]]:
+def miniature() -> Animator:
+    """The shipped one."""
+    return Animator.load(load_profile(PROFILE).video, device=torch.device("cpu"), dtype=torch.float32)
+
+
+def sides(settings: AlignSettings, folder: Path, make: Make = miniature) -> dict[str, Callable[[], Iterator[float]]]:
     """Each side's steps, its models not loaded yet."""
     return {
-        "published": lambda: published(settings, network=True),
-        "step": lambda: published(settings, network=False),
-        "ours": lambda: ours(settings, folder),
+        "published": lambda: published(make, settings, network=True),
+        "step": lambda: published(make, settings, network=False),
+        "ours": lambda: ours(make, settings, folder),
     }
 
 
@@ -120,7 +133,7 @@ def main() -> None:
     options = parser.parse_args()
     threads = int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads()))
     torch.set_num_threads(threads)
-    settings = _settings(options.settings)
+    settings = endless(options.settings)
     if options.memory:
         sys.stdout.write(json.dumps(measured_memory(options.memory, settings)))
         return
@@ -150,13 +163,10 @@ def main() -> None:
     sys.stdout.write(json.dumps(result) + "\n")
 
 
-def _settings(name: str) -> AlignSettings:
+def endless(name: str) -> AlignSettings:
+    """A preset that neither checks nor ends."""
     own = load_settings(name)
     return replace(own, steps=10**6, check_every=10**6, held_out=0.0, beta=own.beta or 50.0)
-
-
-def _animator() -> Animator:
-    return Animator.load(load_profile(PROFILE).video, device=torch.device("cpu"), dtype=torch.float32)
 
 
 def _memory_of(side: str, settings: str, app: bool) -> dict[str, float]:
