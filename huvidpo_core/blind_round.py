@@ -4,6 +4,8 @@ Both clips of a pair share the first frame and the seed. The new LoRA is on tria
 rater sees before the vote names it.
 """
 
+import json
+import logging
 import math
 import random
 from collections import Counter, defaultdict
@@ -18,7 +20,9 @@ from huvidpo_core.pairing import Order
 from huvidpo_core.preferences.records import Estimate
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.supply import Supply
-from huvidpo_core.training.record import RunFolder
+from huvidpo_core.training.record import CARD, RunFolder
+
+log = logging.getLogger(__name__)
 
 PAIRS = 8  # in a round
 NORMAL_95 = 1.959964  # deviations, between which 95 % of a normal distribution lie
@@ -53,6 +57,19 @@ class BlindRounds:
         scenes = self._unseen(action, texts, styles, pairs)
         use = adoption.try_out(run, self.packs)
         self._order(action, scenes, f"{use.pack}/{use.adopted or use.trial}", use.pack)
+
+    def make_first(self, run: RunFolder) -> None:
+        """`make`, where a run has just finished an alignment that changes something and nobody has tried yet."""
+        asked = run.asked()
+        if asked["kind"] != "align" or not asked["pack"] or run.state().status != "finished":
+            return
+        use = adoption.used(run, self.packs)
+        if use.trial or use.adopted or not json.loads((run.path / CARD).read_text(encoding="utf-8"))["best_step"]:
+            return
+        try:
+            self.make(run)
+        except UserError as error:  # the page has a button for it, and says why not
+            log.warning("no blind round was made: %s", error)
 
     def compare(self, action: str, one: str, other: str, pairs: int) -> None:
         """Have pairs of two packs or LoRAs made, by their ids. Raises UserError."""

@@ -126,6 +126,7 @@ class Engine(Rating):
         loras = PainterLoras(self._packs_folder)
         self.picture_trainings = PictureTrainings(self.trainings, loras, profile)  # stage 2 for who draws first frames
         self.blind_rounds = BlindRounds(self._packs_folder, self.trainings.supply, self._pairing.order)  # did it help?
+        self.trainings.afterwards = self.blind_rounds.make_first
         self.loras = Loras(self._packs_folder, self._bench, data)  # those that were put to use
         self.taught = Taught(self._packs_folder, self.trainings, self.actions)  # actions, as packs
         self.published = Published(profile, self._packs_folder, bench, self.trainings.naming)  # checkpoints, as packs

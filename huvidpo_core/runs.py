@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
@@ -37,6 +37,7 @@ class Runs:
     def __init__(self, data: Path, profile: Profile, device: str | None, packs: Path) -> None:
         """`packs` is the family's folder of action packs."""
         self._data, self._profile, self._device, self._packs = data, profile, device, packs
+        self.afterwards: Callable[[RunFolder], None] = lambda _: None  # when a process that was started here has ended
 
     # In this process
 
@@ -106,8 +107,15 @@ class Runs:
                 )  # fmt: skip
         except OSError as error:
             raise UserError(f"The training could not be started ({error.strerror}).") from error
-        threading.Thread(target=process.wait, daemon=True).start()  # or it would stay as a zombie
         run.tell(status="running", stage="starting", message="", seconds_left=None, **identity(process.pid))
+        threading.Thread(target=self._see_off, args=[process, run], daemon=True).start()
+
+    def _see_off(self, process: subprocess.Popen, run: RunFolder) -> None:
+        process.wait()  # or it would stay as a zombie
+        try:
+            self.afterwards(run)
+        except Exception:  # a thread of its own: nobody else would write it down
+            log.exception("what follows a training failed")
 
     def runs(self, *kinds: Kind) -> list[RunFolder]:
         """All runs of these kinds, by default alignments, in the data folder, newest first; what is none is left

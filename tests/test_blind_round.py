@@ -1,5 +1,6 @@
 """The blind round: which scenes, which pairs are ordered, and what their votes say."""
 
+import json
 import random
 from collections import Counter
 
@@ -10,6 +11,7 @@ from huvidpo_core.config import Action, load_actions, load_profile, load_styles
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.preferences.store import Store
+from huvidpo_core.training.record import CARD
 from huvidpo_core.trainings import Trainings
 from tests.finished import finish, write_pack
 from tests.preferences.made import FPS, FRAMES
@@ -71,6 +73,22 @@ def make_pairs(store: Store, orders: list) -> None:
     for letter, order in zip("ABCDEFGH", orders, strict=False):
         recipe = order.recipe.to_dict()
         add_pair(store, letter, recipe, recipe | {"pack": order.rival})
+
+
+def test_the_first_round_is_made_by_itself(rounds, trainings, run, orders):
+    """When an alignment has finished and changes something: once, and not for one that nobody finished, that learned
+    nothing, or whose scenes were all trained on."""
+    unfinished = trainings.prepare("rain", trainings.settings("huvidpo"), name="other", raters=["ann"])
+    nothing = finish(trainings.prepare("rain", trainings.settings("huvidpo"), name="third", raters=["ann"]))
+    card = json.loads((nothing.path / CARD).read_text())
+    (nothing.path / CARD).write_text(json.dumps(card | {"best_step": 0}))
+    for other in (unfinished, nothing):
+        rounds.make_first(other)
+    assert orders == []
+    rounds.make_first(run)
+    assert len(orders) == 8
+    rounds.make_first(run)
+    assert len(orders) == 8
 
 
 def test_eight_pairs_of_unseen_scenes_against_what_it_was_trained_on(rounds, run, orders):

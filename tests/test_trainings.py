@@ -14,6 +14,7 @@ from huvidpo_core import media, runs
 from huvidpo_core.engine import Engine
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.records import Ballot
+from huvidpo_core.training.record import RunFolder
 from huvidpo_core.training.settings import AlignSettings, load_settings
 from huvidpo_core.training.source import Source
 from tests.clips import moving_clip
@@ -211,6 +212,21 @@ def test_a_run_is_a_process_of_its_own_with_a_record(engine, run, interpreter):
     assert until(lambda: found.state().status == "died")
     engine.trainings.remove(found)
     assert engine.trainings.runs() == [] and not run.path.exists()
+
+
+def test_what_follows_a_training_is_done_when_its_process_has_ended(engine, run, interpreter, caplog):
+    """Told of the run once its process is gone, not before; a failure there is written down and harms nothing."""
+    seen = []
+
+    def follow(ended: RunFolder) -> None:
+        seen.append((ended, ended.state().status))
+        raise ValueError("no room")
+
+    engine.trainings.afterwards = follow
+    engine.trainings.start(run)
+    assert until(lambda: interpreter.exists()) and not seen
+    psutil.Process(run.state().pid).kill()
+    assert until(lambda: seen == [(run, "died")]) and until(lambda: "what follows a training failed" in caplog.text)
 
 
 def test_a_process_that_cannot_be_started_is_a_sentence(engine, run, monkeypatch):
