@@ -1,6 +1,7 @@
 """A pack and a finished training, without a model."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from safetensors.numpy import save_file
 
 from huvidpo_core import adoption
 from huvidpo_core.models.packs import TAUGHT
-from huvidpo_core.training.record import CARD, PACK, RESULT, RunFolder
+from huvidpo_core.training.record import CARD, PACK, RESULT, RunFolder, RunState
 
 
 def write_pack(folder: Path, base_hash: str = "1-2", **changes: Any) -> Path:
@@ -44,3 +45,12 @@ def finish_teaching(run: RunFolder, packs: Path) -> RunFolder:
     steps = asked["settings"]["steps"]
     run.tell(status="finished", stage="", step=steps, message=f"Ended at step {steps}: all {steps} steps are done.")
     return run
+
+
+def until(run: RunFolder, *statuses: str) -> RunState:
+    """Where a run stands as soon as it has one of these statuses."""
+    for _ in range(1500):
+        if run.state().status in statuses:
+            return run.state()
+        time.sleep(0.02)
+    raise AssertionError(run.state())

@@ -14,13 +14,12 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.generation.denoise import denoise, make_scheduler
 from huvidpo_core.generation.latents import decode, draw_noise, encode
 from huvidpo_core.models import VideoUNet
-from huvidpo_core.models.packs import ActionPack
-from huvidpo_core.models.weights import model_hash, motion_parameters
+from huvidpo_core.models.weights import motion_parameters
 from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.results import Clip
 from huvidpo_core.training.settings import AlignSettings
-from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_profile
+from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_pack, make_profile
 
 RECIPE = Recipe(prompt="a red horse runs", action="horse_run", style="cartoon", seed=3, pack="horse_run@lamp")
 PATIENCE = 120  # seconds until a test that waits gives up
@@ -35,13 +34,7 @@ def profile(tmp_path_factory):
 def models(profile, tmp_path_factory) -> Engine:
     """An engine whose models are loaded, and two packs of its family: one is LAMP's already."""
     engine = Engine(profile, tmp_path_factory.mktemp("data"), device="cpu", packs=tmp_path_factory.mktemp("packs"))
-    unet = engine._load().animator.unet
-    motion = {name: tensor + 0.05 for name, tensor in motion_parameters(unet).items()}
-    pack = ActionPack(
-        name="horse_run", title="Horse run", action="horse_run", prompt="{}", base="sd1", base_hash=model_hash(unet),
-        frames=FRAMES, fps=8, width=WIDTH, height=HEIGHT, licence="Apache-2.0",
-    )  # fmt: skip
-    pack.save(engine._packs_folder / "horse_run", motion)
+    pack, motion = make_pack(engine)
     theirs = dataclasses.replace(pack, title="Theirs", training={"key_frames": "first"})
     theirs.save(engine._packs_folder / "published", motion)
     return engine

@@ -14,10 +14,8 @@ from huvidpo_core.engine import Clip, Engine, Picture, Progress
 from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.generation.first_frame import FirstFramePainter
-from huvidpo_core.models.packs import ActionPack
-from huvidpo_core.models.weights import model_hash, motion_parameters
 from huvidpo_core.recipe import Recipe
-from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_profile
+from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_pack, make_profile
 
 RECIPE = Recipe(prompt="a red horse runs", action="horse_run", style="cartoon", seed=3)
 
@@ -144,14 +142,8 @@ def test_repaint_changes_the_marked_part_alone(engine):
 
 def test_a_pack_changes_the_motion_and_strength_zero_is_the_base(engine):
     """A pack appears in the menu without a restart and is the action's default; at strength 0 it is the base model."""
-    unet = engine._load().animator.unet
     base = animate(engine, RECIPE.with_(pack=""))
-    motion = {name: tensor + 0.05 for name, tensor in motion_parameters(unet).items()}
-    pack = ActionPack(
-        name="horse_run", title="Horse run", action="horse_run", prompt="{}", base="sd1", base_hash=model_hash(unet),
-        frames=FRAMES, fps=8, width=WIDTH, height=HEIGHT, licence="Apache-2.0",
-    )  # fmt: skip
-    pack.save(engine._packs_folder / "horse_run", motion)
+    make_pack(engine)
     assert [choice.id for choice in engine.packs("horse_run")] == ["horse_run", "horse_run@lamp", ""]
     assert [choice.id for choice in engine.packs("rain")] == [""]
     taught = animate(engine)

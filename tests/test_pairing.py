@@ -15,14 +15,12 @@ from huvidpo_core.engine import Engine, Order
 from huvidpo_core.errors import UserError
 from huvidpo_core.gallery import Gallery
 from huvidpo_core.generation.animate import Animator
-from huvidpo_core.models.packs import ActionPack
-from huvidpo_core.models.weights import model_hash, motion_parameters
 from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.results import Clip
 from tests.clips import moving_clip
-from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_profile
+from tests.tiny_models import HEIGHT, WIDTH, make_pack, make_profile
 
 RECIPE = Recipe(prompt="a red horse runs", action="horse_run", style="cartoon", seed=3)
 PATIENCE = 120  # seconds until a test that waits gives up
@@ -37,12 +35,7 @@ def profile(tmp_path_factory):
 def models(profile, tmp_path_factory) -> Engine:
     """An engine whose models are loaded, and a pack of its family."""
     engine = Engine(profile, tmp_path_factory.mktemp("data"), device="cpu", packs=tmp_path_factory.mktemp("packs"))
-    unet = engine._load().animator.unet
-    motion = {name: tensor + 0.05 for name, tensor in motion_parameters(unet).items()}
-    ActionPack(
-        name="horse_run", title="Horse run", action="horse_run", prompt="{}", base="sd1", base_hash=model_hash(unet),
-        frames=FRAMES, fps=8, width=WIDTH, height=HEIGHT, licence="Apache-2.0",
-    ).save(engine._packs_folder / "horse_run", motion)  # fmt: skip
+    make_pack(engine)
     return engine
 
 

@@ -21,6 +21,9 @@ from tokenizers import pre_tokenizers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from huvidpo_core.config import AnimateDiffConfig, Download, FirstFrameConfig, PainterConfig, Profile, VideoConfig
+from huvidpo_core.engine import Engine
+from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.models.weights import model_hash, motion_parameters
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 4
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
@@ -199,3 +202,15 @@ def make_animatediff(folder: Path, *downloads: Download) -> AnimateDiffConfig:
     return AnimateDiffConfig(
         adapter=str(folder / "adapter"), control=str(folder / "control"), steps=2, guidance=3.0, downloads=downloads
     )
+
+
+def make_pack(engine: Engine) -> tuple[ActionPack, dict[str, torch.Tensor]]:
+    """A pack for running horses, saved among the engine's; and its motion, a little off the base's everywhere."""
+    unet = engine._load().animator.unet
+    motion = {name: tensor + 0.05 for name, tensor in motion_parameters(unet).items()}
+    pack = ActionPack(
+        name="horse_run", title="Horse run", action="horse_run", prompt="{}", base="sd1", base_hash=model_hash(unet),
+        frames=FRAMES, fps=8, width=WIDTH, height=HEIGHT, licence="Apache-2.0",
+    )  # fmt: skip
+    pack.save(engine._packs_folder / "horse_run", motion)
+    return pack, motion

@@ -1,6 +1,7 @@
 """A run as it is followed on the page, whichever stage it is: its parts, what a press does, the clock that reads its
 files. `align_run` and `teach_run` add what came of it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -22,7 +23,7 @@ element.addEventListener('click', (event) => {
 Shown = tuple[str, Any, Callable[[Any], Any]]  # a part's name, the component that shows it, how
 
 
-class RunFollow:
+class RunFollow(ABC):
     """Parts and wiring of the view. Everything is read from the runs' files, so a reload shows what there is."""
 
     kind: ClassVar[Kind]
@@ -59,6 +60,7 @@ class RunFollow:
 
     def place_outcome(self) -> None:
         """What came of the run, placed between its buttons and its course."""
+        return
 
     def place_list(self) -> None:
         """All runs, placed here."""
@@ -67,9 +69,9 @@ class RunFollow:
 
     # Looking
 
+    @abstractmethod
     def parts(self, chosen: str, step: int) -> tuple[str, dict[str, Any]]:
         """The run that is shown, and what there is to see, by part: `run_view.look`, and `head`."""
-        raise NotImplementedError
 
     def shown(self) -> list[Shown]:
         """Which part is shown where."""

@@ -6,7 +6,8 @@ import pytest
 from huvidpo_core.preferences.picture_choices import PictureChoice
 from huvidpo_core.ui.align_pictures import PictureForm
 from huvidpo_core.ui.align_run import AlignRun
-from tests.ui.test_align_tab import parts, until
+from tests.finished import until
+from tests.ui.test_align_tab import parts
 
 
 @pytest.fixture

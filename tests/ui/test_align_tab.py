@@ -18,7 +18,7 @@ from huvidpo_core.ui.align_loras import LoraForm
 from huvidpo_core.ui.align_run import AlignRun
 from huvidpo_core.ui.align_view import look
 from huvidpo_core.ui.run_view import LATEST, fresh
-from tests.finished import finish, write_pack
+from tests.finished import finish, until, write_pack
 
 STEPS = 8
 
@@ -45,14 +45,6 @@ def pack(engine):
 def begin(form, **changes):
     values = {"action": "waterfall", "raters": [], "name": "calm", "preset": "", "loss": "", "steps": STEPS}
     return form.begin(**(values | {"beta": 0, "lr": 5e-4} | changes))
-
-
-def until(run, *statuses):
-    for _ in range(1500):
-        if run.state().status in statuses:
-            return run.state()
-        time.sleep(0.02)
-    raise AssertionError(run.state())
 
 
 def parts(engine, run="", step=LATEST):

@@ -23,7 +23,7 @@ from huvidpo_core.ui.teach_run import TeachRun
 from huvidpo_core.ui.teach_taught import TaughtForm
 from huvidpo_core.ui.teach_view import look
 from tests.clips import moving_clip
-from tests.finished import write_pack
+from tests.finished import until, write_pack
 
 STEPS = 8
 PAGE = SimpleNamespace(session_hash="page")
@@ -82,14 +82,6 @@ def event(**data):
 
 def key(form, name):
     return next(teach_draft.key_of(path) for path in form.sessions.of("page").draft.files if path.name == name)
-
-
-def until(run, *statuses):
-    for _ in range(1500):
-        if run.state().status in statuses:
-            return run.state()
-        time.sleep(0.02)
-    raise AssertionError(run.state())
 
 
 def parts(engine, run="", step=LATEST):
