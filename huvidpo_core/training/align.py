@@ -79,7 +79,7 @@ class Aligner(course.Course):
         self._held_out = HeldOut(self.held_out, self._draws, self._objective.errors)
         self._judgement = Judgement(settings.least_motion, settings.winner_rise, settings.patience)
         if settings.checkpointing:
-            checkpointing(unet)
+            checkpointing(unet, settings.precision)
         self.calibration: Calibration | None = None  # what beta was measured from
         self._base_motion = 0.0  # how much the base's clips move
         self._continue()

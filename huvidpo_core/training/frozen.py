@@ -3,6 +3,9 @@
 A convolution whose weight is frozen needs nothing of its input for the backward pass, yet PyTorch keeps it. And MKL,
 which computes linear layers on a CPU, uses half of AVX-512 where the CPU is not Intel's; oneDNN, which computes
 convolutions, uses all of it. What calls these functions is in `frugal.py`.
+
+Layers with frozen weights can multiply in a `low` precision, and take and give what the network is computed in. That is
+for CPUs, where norms and attention are slower in bfloat16 than in float32, so that autocast gains nothing.
 """
 
 from collections.abc import Callable
@@ -23,28 +26,37 @@ def conv2d(
     padding: int | tuple[int, int] | str = 0,
     dilation: int | tuple[int, int] = 1,
     groups: int = 1,
+    *,
+    low: torch.dtype | None = None,
 ) -> Tensor:
     """`F.conv2d`; where only the input's gradient is asked for, it keeps no input."""
     how = (stride, padding, dilation, groups)
-    if x.requires_grad and x.ndim == 4 and not trained(weight, bias) and not isinstance(padding, str):
-        return _Conv2d.apply(x, weight, bias, *how)
+    if (x.requires_grad or low) and x.ndim == 4 and not trained(weight, bias) and not isinstance(padding, str):
+        return _Conv2d.apply(x, weight, bias, low, *how)
     return F.conv2d(x, weight, bias, *how)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, low: torch.dtype | None = None) -> Tensor:
     """`F.linear`; with a frozen weight in float32 on a CPU by oneDNN, where that is the faster one."""
     whole = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    if x.device.type == "cpu" and whole and _onednn() and not trained(weight, bias):
-        return _Linear.apply(x, weight, bias)
+    if x.device.type == "cpu" and whole and (low or _onednn()) and not trained(weight, bias):
+        return _Linear.apply(x, weight, bias, low)
     return F.linear(x, weight, bias)
 
 
-def thinning(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> tuple[Callable, tuple]:
+def thinning(
+    x: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    generator: torch.Generator | None = None,
+) -> tuple[Callable, tuple]:
     """`F.dropout` as a function and what to give it: `thin` and a drawn mask, a byte for each number in place of two
     numbers; or `F.dropout` itself, where nothing is to be drawn."""
     if not training or inplace or not 0 < p < 1:
         return F.dropout, (x, p, training, inplace)
-    return thin, (x, torch.empty_like(x).bernoulli_(1 - p).bool(), 1 / (1 - p))
+    return thin, (x, torch.empty_like(x).bernoulli_(1 - p, generator=generator).bool(), 1 / (1 - p))
 
 
 def thin(x: Tensor, mask: Tensor, scale: float) -> Tensor:
@@ -59,28 +71,36 @@ def trained(weight: Tensor, bias: Tensor | None = None) -> bool:
 
 class _Conv2d(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *how: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, low: torch.dtype | None, *how: Any) -> Tensor:
         ctx.save_for_backward(weight)
-        ctx.shape, ctx.dtype, ctx.how = x.shape, x.dtype, how
-        return F.conv2d(x, weight, bias, *how)
+        ctx.shape, ctx.dtype, ctx.low, ctx.how = x.shape, x.dtype, low, how
+        made = F.conv2d(*_to(low, x, weight, bias), *how)
+        return made.to(x.dtype) if low else made  # autocast's is what its precision is
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
-        given = conv2d_input(ctx.shape, weight.to(gradient.dtype), gradient, *ctx.how)
-        return given.to(ctx.dtype), *(None,) * 6
+        weight, gradient = _to(ctx.low or gradient.dtype, weight, gradient)
+        return conv2d_input(ctx.shape, weight, gradient, *ctx.how).to(ctx.dtype), *(None,) * 7
 
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, low: torch.dtype | None) -> Tensor:
         ctx.save_for_backward(weight)
-        return _by_onednn(x, weight, bias)
+        ctx.low = low
+        return F.linear(*_to(low, x, weight, bias)).to(x.dtype) if low else _by_onednn(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
-        return _by_onednn(gradient, weight.t().contiguous(), None), None, None
+        if ctx.low:
+            return torch.matmul(*_to(ctx.low, gradient, weight)).to(gradient.dtype), None, None, None
+        return _by_onednn(gradient, weight.t().contiguous(), None), None, None, None
+
+
+def _to(dtype: torch.dtype | None, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
+    return tuple(tensor if tensor is None or dtype is None else tensor.to(dtype) for tensor in tensors)
 
 
 def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

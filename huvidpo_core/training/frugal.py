@@ -7,8 +7,8 @@ linear layers and dropout are computed is in `frozen.py`.
 """
 
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -27,21 +27,32 @@ from huvidpo_core.models.frames import FrameCount
 from huvidpo_core.training import frozen
 
 COPIES = {torch.cat, Tensor.contiguous, Tensor.flatten, Tensor.reshape, Tensor.to}  # or views, which are no copies
+FROZEN = {F.conv2d: frozen.conv2d, F.linear: frozen.linear}
 CHEAP = {F.group_norm, F.layer_norm, F.silu, F.gelu, frozen.thin, *COPIES}
 WIDER = 4  # a linear layer is cheap, too, if what it makes is so many times what it is given
 
 
 class Kernels(TorchFunctionMode):
-    """Inside, layers are computed as `frozen.py` has them."""
+    """Inside, layers are computed as `frozen.py` has them: frozen ones in precision `low`, where that is given, dropout
+    drawn from `generator`."""
+
+    def __init__(self, low: torch.dtype | None = None, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self._low, self._generator = low, generator
 
     def __torch_function__(
         self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Called by PyTorch in place of each of its functions."""
+        kwargs = kwargs or {}
         if func is F.dropout:
-            func, args = frozen.thinning(*args, **(kwargs or {}))
+            func, args = frozen.thinning(*args, **kwargs, generator=self._generator)
             return self._call(func, args, {})
-        return self._call({F.conv2d: frozen.conv2d, F.linear: frozen.linear}.get(func, func), args, kwargs or {})
+        if func is Tensor.contiguous and not kwargs and _as_convolutions_like_it(*args):
+            return args[0]
+        if func in FROZEN:
+            func, kwargs = FROZEN[func], kwargs | {"low": self._low}
+        return self._call(func, args, kwargs)
 
     def _call(self, func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         return func(*args, **kwargs)
@@ -50,8 +61,8 @@ class Kernels(TorchFunctionMode):
 class Frugal(Kernels):
     """The same around a forward pass; and what is cheap is not kept for the backward pass, which may come later."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, low: torch.dtype | None = None, generator: torch.Generator | None = None) -> None:
+        super().__init__(low, generator)
         self._recipes: dict[int, tuple[weakref.ref, _Recipe]] = {}  # by storage, for as long as that lives
         self._hooks = saved_tensors_hooks(self._pack, _unpack)
 
@@ -93,9 +104,25 @@ class Frugal(Kernels):
         return _View(recipe, tensor.shape, tensor.stride(), tensor.storage_offset())
 
 
-def checkpointing(unet: ModelMixin) -> None:
+def low_precision(unet: nn.Module, precision: str) -> torch.dtype | None:
+    """What a training's setting `precision` ("auto", "float32" or "bfloat16") has the frozen network multiply in; None:
+    in what it is. "auto" is bfloat16 but on a CPU."""
+    on_cpu = next(unet.parameters()).device.type == "cpu"
+    return torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and not on_cpu) else None
+
+
+@contextmanager
+def arithmetic(unet: nn.Module, precision: str, generator: torch.Generator | None = None) -> Iterator[None]:
+    """Around a forward pass: `Frugal` in a training's precision, which is autocast's but for whole weights on a CPU."""
+    low, kernels, device = low_precision(unet, precision), _kernels(unet, precision), next(unet.parameters()).device
+    with Frugal(kernels, generator), torch.autocast(device.type, low, enabled=low is not kernels):
+        yield
+
+
+def checkpointing(unet: ModelMixin, precision: str = "float32") -> None:
     """Have the network recompute its blocks in the backward pass, which is outside of any `Frugal`, as they were
     computed in the forward pass."""
+    low = _kernels(unet, precision)
 
     count = unet.frames if isinstance(unet, VideoUNet) else FrameCount()
 
@@ -103,7 +130,7 @@ def checkpointing(unet: ModelMixin) -> None:
         frames = count.value
 
         def run(*inputs: Any) -> Any:
-            with Kernels(), count.of(frames):
+            with Kernels(low), count.of(frames):
                 return block(*inputs)
 
         return checkpoint(run, *args, use_reentrant=False)
@@ -182,6 +209,18 @@ def _low(tensor: Tensor) -> torch.dtype | None:
     device = tensor.device.type
     on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     return torch.get_autocast_dtype(device) if on else None
+
+
+def _kernels(unet: nn.Module, precision: str) -> torch.dtype | None:
+    """The precision of the frozen layers' own multiplications."""
+    weight = next(unet.parameters())
+    return low_precision(unet, precision) if weight.device.type == "cpu" and weight.dtype == torch.float32 else None
+
+
+def _as_convolutions_like_it(x: Tensor) -> bool:
+    """Whether a tensor lies in memory as `channels_last` has it, and would be copied for nothing: what follows
+    `contiguous` in diffusers is another convolution or a sum."""
+    return x.device.type == "cpu" and x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
 
 
 def _widens(x: Tensor, weight: Tensor, *_: Any) -> bool:

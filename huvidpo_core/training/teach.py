@@ -6,7 +6,7 @@ that on the others falls, the few clips are being learned by heart.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from huvidpo_core.models import VideoUNet, motion_parameters
 from huvidpo_core.training import course
 from huvidpo_core.training.course import StepRecord
 from huvidpo_core.training.crew import Crew, Mean
-from huvidpo_core.training.frugal import Frugal, checkpointing
+from huvidpo_core.training.frugal import arithmetic, checkpointing
 from huvidpo_core.training.motion import motion_loss
 from huvidpo_core.training.motion_settings import MotionSettings
 from huvidpo_core.training.takes import TakeDraws, Takes
@@ -86,7 +86,7 @@ class Teacher(course.Course):
         if settings.average:
             self._average = {name: value.detach().clone() for name, value in parameters.items()}
         if settings.checkpointing:
-            checkpointing(unet)
+            checkpointing(unet, settings.precision)
         self._continue()
 
     def motion(self) -> dict[str, Tensor]:
@@ -116,22 +116,17 @@ class Teacher(course.Course):
         return StepRecord(self.step, self.settings.steps, whole, rate)
 
     def _loss(self, drawn: Any, steady: float = 0.0) -> Tensor:
-        with Frugal(), self._arithmetic():
+        with arithmetic(self._unet, self.settings.precision):
             return motion_loss(
                 self._unet, self._scheduler, drawn.clean, drawn.text, drawn.noise, drawn.timestep, steady=steady
             )
-
-    def _arithmetic(self) -> AbstractContextManager:
-        kind, precision = self._unet.device.type, self.settings.precision
-        low = precision == "bfloat16" or (precision == "auto" and kind != "cpu")
-        return torch.autocast(kind, torch.bfloat16, enabled=low)
 
     def _check(self) -> CheckRecord | None:
         if not self._crew.leads:
             return None
         with self._kept():
             self._unet.eval()
-            with self._arithmetic():
+            with arithmetic(self._unet, self.settings.precision):
                 clips = tuple(self._tryout.clips(self._unet))
             moved = float(np.mean([self._tryout.motion(clip) for clip in clips]))
             motion = moved / self._own_motion if self._own_motion else 1.0

@@ -1,7 +1,8 @@
 """The published step of stage 2, written anew from its description (method.md section 3): what ours is set against.
 
 Both clips and the prompt are encoded in every step, each side of the pair is a forward pass of its own, the reference
-is a deep copy whose parameters ask for no gradient, AdamW is given all parameters. With `as_published` the network also
+is a deep copy whose parameters ask for no gradient, AdamW is given all parameters; precision "bfloat16" is autocast's.
+With `as_published` the network also
 computes as the published one does: keys and values of frame 0 gathered for every frame, the text projected for every
 frame, attention matrices held, the gate repeated over the channels, the temporal convolution a `Conv1d` at each
 position. Left out, in its favour: reading the clips' files, and the copies between (b, c, f, h, w) and rows.
@@ -42,12 +43,14 @@ class PublishedStep:
 
     def take(self, winner: np.ndarray, loser: np.ndarray, text: str) -> float:
         """A step on two clips, uint8 (f, h, w, 3); its loss."""
-        clips = [self._encoded(clip) for clip in (winner, loser)]
-        noise = torch.randn_like(clips[0])
-        timestep = torch.randint(0, self._scheduler.config.num_train_timesteps, (1,))
-        texts = [self._animator.embed(text).clone() for _ in clips]
-        found = [self._error(self._animator.unet, *given, noise, timestep) for given in zip(clips, texts, strict=True)]
-        wanted = [self._error(self._reference, *given, noise, timestep) for given in zip(clips, texts, strict=True)]
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._settings.precision == "bfloat16"):
+            clips = [self._encoded(clip) for clip in (winner, loser)]
+            texts = [self._animator.embed(text).clone() for _ in clips]
+            given = list(zip(clips, texts, strict=True))
+            noise = torch.randn_like(clips[0])
+            timestep = torch.randint(0, self._scheduler.config.num_train_timesteps, (1,))
+            found = [self._error(self._animator.unet, *each, noise, timestep) for each in given]
+            wanted = [self._error(self._reference, *each, noise, timestep) for each in given]
         margin = (found[0] - found[1]) - (wanted[0] - wanted[1])
         loss = -F.logsigmoid(-0.5 * self._settings.beta * margin).mean()
         loss.backward()

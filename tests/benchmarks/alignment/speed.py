@@ -1,8 +1,7 @@
-"""Speed and memory of stage 2: our step against the published one, both in one run, on the miniature or on Stable
-Diffusion 1.4's own networks with random weights.
+"""Speed and memory of stage 2: our step against the published one, both in one run, on the miniature.
 
     OMP_NUM_THREADS=2 python -m tests.benchmarks.alignment.speed [--steps 12] [--settings huvidpo]
-    OMP_NUM_THREADS=2 python -m tests.benchmarks.alignment.speed --full 4 192 320    # frames, height, width
+                                                                 [--precision bfloat16]
 
 Three sides take turns, a step each: the published step on a network that computes as the published one does, the
 published step on our network, ours (`published.py`). Settings, clips and threads are the same. Seconds are wall time
@@ -21,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -129,16 +129,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--settings", default="huvidpo", help="a preset: rank, dropout, loss and optimizer")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of all sides")
     parser.add_argument("--memory", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     threads = int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads()))
     torch.set_num_threads(threads)
-    settings = endless(options.settings)
+    settings = endless(options.settings, options.precision)
     if options.memory:
         sys.stdout.write(json.dumps(measured_memory(options.memory, settings)))
         return
     load = os.getloadavg()[0]
-    memory = {name: [_memory_of(name, options.settings, app) for app in (False, True)] for name in SIDES}
+    asked = ["--settings", options.settings, "--precision", options.precision]
+    memory = {name: [_memory_of(name, asked, app) for app in (False, True)] for name in SIDES}
     seconds = timed(settings, options.steps)
     rows = []
     for name in SIDES:
@@ -150,7 +152,7 @@ def main() -> None:
             "absolute": [each["peak"] for each in memory[name]],
         })  # fmt: skip
     sys.stdout.write(
-        f"{threads} threads, load {load:.1f} before\n\n"
+        f"{threads} threads, {options.precision}, load {load:.1f} before\n\n"
         "| side | s a step | processor s | times ours, wall | times ours, processor | peak MB | as in the app |\n"
         "|---|---|---|---|---|---|---|\n"
     )
@@ -159,18 +161,18 @@ def main() -> None:
         both = zip(row["memory"], row["absolute"], strict=True)
         told += [f"{value:.0f} ({whole:.0f} with libraries)" for value, whole in both]
         sys.stdout.write(f"| {SIDES[row['side']]} | {' | '.join(told)} |\n")
-    result = {"threads": threads, "load": load, "settings": options.settings, "steps": options.steps, "sides": rows}
+    result = {"threads": threads, "load": load, "settings": asked, "steps": options.steps, "sides": rows}
     sys.stdout.write(json.dumps(result) + "\n")
 
 
-def endless(name: str) -> AlignSettings:
+def endless(name: str, precision: Literal["float32", "bfloat16"]) -> AlignSettings:
     """A preset that neither checks nor ends."""
     own = load_settings(name)
-    return replace(own, steps=10**6, check_every=10**6, held_out=0.0, beta=own.beta or 50.0)
+    return replace(own, precision=precision, steps=10**6, check_every=10**6, held_out=0.0, beta=own.beta or 50.0)
 
 
-def _memory_of(side: str, settings: str, app: bool) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.benchmarks.alignment.speed", "--memory", side, "--settings", settings]
+def _memory_of(side: str, asked: list[str], app: bool) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.benchmarks.alignment.speed", "--memory", side, *asked]
     environment = ENVIRONMENT | os.environ if app else os.environ
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 

@@ -1,10 +1,10 @@
 """Speed and memory of stage 2 on Stable Diffusion 1.4's own networks, inflated, with random weights: our step against
 the published one's structure, each in a process of its own, as the app sets it.
 
-    OMP_NUM_THREADS=2 python -m tests.benchmarks.alignment.speed_full [--size 4 192 320]    # frames, height, width
+    OMP_NUM_THREADS=2 python -m tests.benchmarks.alignment.speed_full [--size 4 192 320] [--precision bfloat16]
 
-At 16 x 320 x 512 the published step does not fit into 24 GB in float32, so the default is smaller. The first step of
-each side does not count. Takes minutes and up to 20 GB.
+The size is frames, height and width. At 16 x 320 x 512 the published step does not fit into 24 GB in float32, so the
+default is smaller. The first step of each side does not count. Takes minutes and up to 20 GB.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from huvidpo_core.config import load_profile
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.models.architectures import VAE
 from huvidpo_core.runs import ENVIRONMENT
+from huvidpo_core.training.settings import AlignSettings
 from tests.benchmarks.alignment.speed import SIDES, endless, sides
 from tests.benchmarks.full_size import network
 from tests.benchmarks.peak import held, peak
@@ -45,11 +46,11 @@ def random_animator(frames: int, height: int, width: int) -> Animator:
     return Animator(network(), AutoencoderKL(**VAE).eval(), texts, tokenizer(), schedule, video, "sdpa")
 
 
-def measured(side: str, size: tuple[int, int, int], settings: str, steps: int) -> dict[str, float]:
+def measured(side: str, size: tuple[int, int, int], settings: AlignSettings, steps: int) -> dict[str, float]:
     """In this process: seconds of a step, the mean of `steps`, and MB at the peak."""
     before = held()
     with tempfile.TemporaryDirectory() as folder:
-        running = sides(endless(settings), Path(folder), partial(random_animator, *size))[side]()
+        running = sides(settings, Path(folder), partial(random_animator, *size))[side]()
         next(running)
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(steps):
@@ -64,22 +65,25 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=3, default=(4, 192, 320), metavar=("FRAMES", "HEIGHT", "WIDTH"))
     parser.add_argument("--settings", default="huvidpo", help="a preset: rank, dropout, loss and optimizer")
     parser.add_argument("--steps", type=int, default=2, help="that count")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of all sides")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     if options.side:
-        found = measured(options.side, tuple(options.size), options.settings, options.steps)
+        settings = endless(options.settings, options.precision)
+        found = measured(options.side, tuple(options.size), settings, options.steps)
         sys.stdout.write(json.dumps(found))
         return
     rows = {}
     for side in SIDES:
         command = [sys.executable, "-m", "tests.benchmarks.alignment.speed_full", "--side", side]
         command += ["--size", *map(str, options.size), "--settings", options.settings, "--steps", str(options.steps)]
+        command += ["--precision", options.precision]
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT | os.environ)
         rows[side] = json.loads(done.stdout)
     ours = rows["ours"]
     sys.stdout.write(
-        f"{' x '.join(map(str, options.size))}, load {os.getloadavg()[0]:.1f} after\n\n"
+        f"{' x '.join(map(str, options.size))}, {options.precision}, load {os.getloadavg()[0]:.1f} after\n\n"
         "| side | s a step | processor s | times ours, wall | times ours, processor | peak GB |\n"
         "|---|---|---|---|---|---|\n"
     )
