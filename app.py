@@ -24,7 +24,7 @@ def main() -> None:
     from huvidpo_core.ui import build_app, launch_options
 
     try:
-        engine = Engine(choose_profile(flags.profile), flags.data, flags.device, plan=flags.plan)
+        engine = Engine(choose_profile(flags.profile, flags.device), flags.data, flags.device, plan=flags.plan)
         app = build_app(engine.check_machine(), local=flags.host in THIS_MACHINE)
         app.launch(server_name=flags.host, server_port=flags.port, prevent_thread_lock=True, **launch_options(engine))
         engine.push_votes()

@@ -40,12 +40,10 @@ def used(run: RunFolder, packs: Path) -> Use:
     """What became so far of what this run made; a LoRA that was renamed is followed. Raises UserError for a damaged
     record."""
     use, kind = _record(run), run.asked()["kind"]
-    if kind == "picture":
-        there = use.adopted.removeprefix(PREFIX) in PainterLoras(packs).names()
-        return use if there else replace(use, adopted="")
-    if not use.adopted or kind != "align":
+    if not use.adopted or kind == "teach":
         return use
-    name = _called(run, packs / use.pack, use.adopted)
+    files = PainterLoras(packs).files() if kind == "picture" else _in_use(packs / use.pack)
+    name = _called(run, files, use.adopted)
     return use if name == use.adopted else replace(use, adopted=name, former=(*use.former, use.adopted))
 
 
@@ -78,7 +76,7 @@ def adopt(run: RunFolder, packs: Path, name: str = "", more: Mapping[str, Any] |
     if _on_trial(use, pack):
         name = name or use.trial
         if name != use.trial:
-            cards.rename(pack, use.trial, name)
+            cards.rename(pack.preference_file(use.trial), cards.free_file(pack, name))
         cards.write_samples(pack.preference_file(name), clips)
         cards.write_card(pack.preference_file(name), card)
     else:
@@ -150,7 +148,7 @@ def withdraw(run: RunFolder, packs: Path) -> None:
     except UserError:  # its pack or its record is gone: there is nothing to take away
         return
     if pack and _on_trial(use, pack):
-        cards.remove(pack, use.trial)
+        cards.remove(pack.preference_file(use.trial))
 
 
 def _record(run: RunFolder) -> Use:
@@ -164,19 +162,23 @@ def _record(run: RunFolder) -> Use:
     return build(Use, values, FILE)
 
 
-def _called(run: RunFolder, pack: Path, name: str) -> str:
-    """What the run's LoRA, once put to use as `name`, is called now: it is known by its content. Empty: it is gone."""
+def _in_use(pack: Path) -> dict[str, Path]:
+    """The LoRAs beside a pack by name, but for those on trial; none where the pack is gone."""
     try:
         there = ActionPack.load(pack)
     except UserError:
-        return ""
+        return {}
+    return {name: there.preference_file(name) for name in there.preferences if not cards.on_trial(there, name)}
+
+
+def _called(run: RunFolder, files: Mapping[str, Path], name: str) -> str:
+    """What the run's LoRA, once put to use as `name`, is called now among these: it is known by its content. Empty: it
+    is gone."""
 
     def unlikely(each: str) -> tuple[bool, bool]:
-        return "brought" in cards.read_card(there.preference_file(each)), each != name  # a copy may have been uploaded
+        return "brought" in cards.read_card(files[each]), each != name  # a copy may have been uploaded
 
-    names = sorted(there.preferences, key=unlikely)
-    mine = (each for each in names if _same(run.path / RESULT, there.preference_file(each)))
-    return next((each for each in mine if not cards.on_trial(there, each)), "")
+    return next((each for each in sorted(files, key=unlikely) if _same(run.path / RESULT, files[each])), "")
 
 
 def _free(pack: ActionPack, wanted: str) -> str:

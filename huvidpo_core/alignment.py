@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from huvidpo_core import __version__, media
 from huvidpo_core.carrying_out import RunProcess
@@ -18,6 +18,7 @@ from huvidpo_core.files import whole_file
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.generation.denoise import make_scheduler
 from huvidpo_core.generation.latents import encode
+from huvidpo_core.generation.loading import component_folder, load_vae
 from huvidpo_core.models import preference
 from huvidpo_core.models.pack_weights import apply_pack
 from huvidpo_core.models.packs import ActionPack
@@ -39,9 +40,11 @@ SAMPLES = 4  # clips at each check
 class Alignment(RunProcess):
     """Stage 2."""
 
-    def __init__(self, run: RunFolder, profile: Profile, device: torch.device, crew: Crew, data: Path) -> None:
+    def __init__(
+        self, run: RunFolder, profile: Profile, device: torch.device, crew: Crew, data: Path, plan: str = ""
+    ) -> None:
         """See `RunProcess`. Raises UserError for a damaged record."""
-        super().__init__(run, profile, device, crew, data)
+        super().__init__(run, profile, device, crew, data, plan)
         self._calm: float | None = None  # the pack's own shared noise, for the sample clips
         self._settings = self._in_room(build(AlignSettings, self._asked["settings"], "run.json: settings").check())
 
@@ -53,7 +56,8 @@ class Alignment(RunProcess):
 
     def _load(self) -> Animator:
         """The video model with the run's action pack in it."""
-        animator = Animator.load(self._profile.video, device=self._device, dtype=self._precision)
+        video = replace(self._profile.video, compile=False)  # which does not go with recomputed activations
+        animator = Animator.load(video, device=self._device, dtype=self._precision)
         if self._asked["pack"]:
             pack = ActionPack.load(Path(self._asked["packs"]) / self._asked["pack"])
             if pack.digest() != self._asked.get("pack_hash", pack.digest()):  # the first records did not say
@@ -71,7 +75,12 @@ class Alignment(RunProcess):
         def read(clip: Path, longest: int) -> np.ndarray:
             return media.read_video(clip, max_frames=longest, size=(video.width, video.height)).frames
 
-        yield from self._encode_once(read, lambda frames: encode(animator.vae, frames), animator.embed)
+        vae = self._whole(component_folder(video.base, "vae"))
+        yield from self._encode_once(read, lambda frames: encode(vae, frames), animator.embed)
+
+    def _whole(self, folder: Path) -> nn.Module:
+        """A VAE in float32, whatever is trained: what it makes of clips is what is learned from."""
+        return load_vae(folder, torch.float32).to(self._device)
 
     def _encode_once(
         self,

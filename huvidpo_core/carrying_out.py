@@ -23,7 +23,7 @@ from huvidpo_core.files import cannot_write
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.generation.denoise import make_scheduler
 from huvidpo_core.generation.latents import decode
-from huvidpo_core.generation.plans import Plan, choose_plan
+from huvidpo_core.generation.plans import choose_plan, give_back
 from huvidpo_core.progress import Progress, Stopwatch
 from huvidpo_core.training.carrier import carrying
 from huvidpo_core.training.course import CheckRecord, Course, StepRecord
@@ -40,15 +40,28 @@ T = TypeVar("T")
 S = TypeVar("S", AlignSettings, MotionSettings)
 
 
+def in_room(settings: S, profile: Profile, device: torch.device, plan: str = "", *, spare: bool = False) -> S:
+    """Settings with `checkpointing` decided: on to be `spare`, for memory ran out before; where they leave it open, as
+    the memory plan named says, else the one for the device. Raises UserError for a device that is too small.
+    """
+    if spare:
+        return replace(settings, checkpointing=True)
+    if settings.checkpointing is not None:
+        return settings
+    return replace(settings, checkpointing=choose_plan(profile, device, plan, forced=True).checkpointing)
+
+
 class RunProcess(ABC):
     """A run being carried out in this process, or in each of several that `accelerate launch` has started."""
 
     _settings: AlignSettings | MotionSettings  # each stage's own
 
-    def __init__(self, run: RunFolder, profile: Profile, device: torch.device, crew: Crew, data: Path) -> None:
-        """`data` is the data folder, whose device lock counts."""
-        self.run, self._profile, self._device, self._crew = run, profile, device, crew
-        self._lock = DeviceLock(data)
+    def __init__(
+        self, run: RunFolder, profile: Profile, device: torch.device, crew: Crew, data: Path, plan: str = ""
+    ) -> None:
+        """`data` is the data folder, whose device lock counts; `plan` a memory plan that somebody insists on."""
+        self.run, self._profile, self._device, self._crew, self._plan = run, profile, device, crew, plan
+        self._lock = DeviceLock(data, str(device))
         self._asked = run.asked()
 
     def carry_out(self, stop: threading.Event) -> Iterator[Progress]:
@@ -109,13 +122,7 @@ class RunProcess(ABC):
     # The same for all
 
     def _in_room(self, settings: S) -> S:
-        """Settings that leave `checkpointing` open, decided: where the GPU's plan says so, or memory ran out before."""
-        if settings.checkpointing is not None:
-            return settings
-        plan = Plan()
-        if self._device.type != "cpu" and self._profile.gpu_gigabytes:
-            plan = choose_plan(self._profile, self._device)
-        return replace(settings, checkpointing=plan.checkpointing or self.run.state().spare)
+        return in_room(settings, self._profile, self._device, self._plan, spare=self.run.state().spare)
 
     def _after_running_out(self) -> str:
         """What can be done when memory ran out; Resume does the first of it by itself."""
@@ -217,6 +224,7 @@ class RunProcess(ABC):
     @contextmanager
     def _device_for_a_step(self, stop: threading.Event) -> Iterator[None]:
         """The device's next turn, for all processes together. Raises Stopped in all of them if it was asked for."""
+        self._give_way()
         with ExitStack() as turn:
             wish = ""
             if self._crew.leads:
@@ -227,6 +235,12 @@ class RunProcess(ABC):
             if self._crew.told(wish):  # the others wait here
                 raise Stopped
             yield
+            self._give_way()
+
+    def _give_way(self) -> None:
+        """Where somebody wants the device, leave them the memory that only a step needs: several GB."""
+        if self._crew.leads and self._lock.wanted:
+            give_back(self._device)
 
     def _sampling(self, animator: Animator) -> dict[str, Any]:
         """How sample clips are made, as `Tryout` is told: the profile's fast way."""

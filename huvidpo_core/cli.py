@@ -21,6 +21,7 @@ from huvidpo_core.config import PACKS
 from huvidpo_core.engine import Clip, Engine, Picture, Progress, choose_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.flags import add_machine
+from huvidpo_core.published import one_folder
 from huvidpo_core.recipe import SAMPLERS, Recipe
 
 
@@ -59,7 +60,7 @@ def parser() -> Parser:
     make.set_defaults(run=generate)
 
     official = commands.add_parser("import-official", help="a published HuViDPO or LAMP checkpoint to an action pack")
-    official.add_argument("--unet", type=Path, required=True, help="the checkpoint's folder")
+    official.add_argument("--unet", type=Path, required=True, help="the checkpoint's folder, or its unet/")
     official.add_argument("--lora", type=Path, help="a HuViDPO LoRA (.pth)")
     official.add_argument(
         "--key-frames",
@@ -102,7 +103,7 @@ def parser() -> Parser:
     rater.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
     rater.set_defaults(run=judge_pairs)
 
-    out = commands.add_parser("export", help="clips and votes to a Hugging Face videofolder dataset")
+    out = commands.add_parser("export", help="clips, chosen first frames and votes to a Hugging Face dataset")
     out.add_argument("--output", type=Path, required=True, help="an empty or new folder, or an earlier export")
     out.add_argument("--action", help="votes about this action only")
     out.add_argument("--parquet", action="store_true", help="add a parquet as Diffusion-DPO lays it out")
@@ -131,7 +132,7 @@ def generate(options: argparse.Namespace) -> None:
         frames=options.frames,
         painter=options.painter,
     )
-    profile = choose_profile(options.profile)
+    profile = choose_profile(options.profile, options.device)
     output = options.output
     if output.suffix.lower() != ".mp4":
         raise UserError(f"--output is {output}; its name must end in .mp4.")
@@ -160,14 +161,15 @@ def import_official(options: argparse.Namespace) -> None:
 
     known = Actions(PACKS / options.family).get(check_name(options.action))
     destination = options.output or PACKS / options.family / options.action
-    pack = convert(
-        options.unet,
-        destination,
-        action=options.action,
-        lora_file=options.lora,
-        key_frames=options.key_frames,
-        title=" ".join(options.title.split()) or (known.title if known else title_of(options.action)),
-    )
+    with one_folder([options.unet]) as unet:
+        pack = convert(
+            unet,
+            destination,
+            action=options.action,
+            lora_file=options.lora,
+            key_frames=options.key_frames,
+            title=" ".join(options.title.split()) or (known.title if known else title_of(options.action)),
+        )
     sys.stdout.write(f"{pack.folder}\n")
 
 
@@ -175,7 +177,7 @@ def memory(options: argparse.Namespace) -> None:
     """Print a table of the plans."""
     from huvidpo_core.room import table
 
-    sys.stdout.write(table(choose_profile(options.profile), options.frames or 0))
+    sys.stdout.write(table(choose_profile(options.profile), options.frames))
 
 
 def bring_clips(options: argparse.Namespace) -> None:

@@ -92,7 +92,7 @@ def make_pairs(options: argparse.Namespace) -> None:
     if options.count < 1:
         raise UserError(f"--count is {options.count}; ask for one pair at least.")
     prompts = _lines(options.prompts)
-    profile = choose_profile(options.profile)
+    profile = choose_profile(options.profile, options.device)
     crew, device = meet(options.device)
     engine = Engine(profile, options.data, device, plan=options.plan)
     if options.allow_downloads:

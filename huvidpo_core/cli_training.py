@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from huvidpo_core.engine import Engine, choose_profile
 from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.flags import add_machine
 from huvidpo_core.runs import COMMANDS
 from huvidpo_core.training.record import Kind, RunFolder
 from huvidpo_core.trainings import Trainings
@@ -64,8 +65,7 @@ def add_commands(commands: "argparse._SubParsersAction") -> None:
     for command in (motion, learn, paint):
         command.add_argument("--output", type=Path, required=True, help="folder of the run, its record and its result")
         command.add_argument("--resume", action="store_true", help="continue the run in --output where it was stopped")
-        command.add_argument("--profile", help="miniature or full; chosen by the hardware when not given, or the run's")
-        command.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
+        add_machine(command, "when not given, the run's, or chosen by the hardware")
 
 
 def train_motion(options: argparse.Namespace) -> None:
@@ -83,6 +83,7 @@ def train_motion(options: argparse.Namespace) -> None:
         )  # fmt: skip
         for note in trainings.open(options.output).asked()["notes"]:
             sys.stderr.write(f"{note}\n")
+        sys.stderr.write(f"{trainings.needs(settings)}\n")
 
     _carry_out(options, "teach", begin, ("action", "clips", "prompt", "title", "settings", "no_adopt"))
 
@@ -122,7 +123,8 @@ def _carry_out(
     from huvidpo_core.cli import follow
 
     begun = _begun(options, kind, fixed) if options.resume else {}
-    engine = Engine(choose_profile(options.profile or begun.get("profile")), options.data)
+    profile = choose_profile(options.profile or begun.get("profile"), options.device)
+    engine = Engine(profile, options.data, options.device, plan=options.plan)
     trainings = engine.trainings
     with trainings.one_for_all() as leads:
         if leads and not options.resume:

@@ -109,11 +109,18 @@ class Profile:
     first_frame: FirstFrameConfig
     video: VideoConfig
     gpu_gigabytes: float = 0.0  # memory a CUDA device must have for this profile to be chosen by itself; 0: none needed
-    downloads: tuple[Download, ...] = ()
+    downloads: tuple[Download, ...] = ()  # of every model that may be named; see `downloads_for`
     precision: Precision = "auto"
     judge: str | None = None  # what evaluations see with: a CLIP (folder or hub name), or the miniature's judge
     painters: tuple[PainterConfig, ...] = ()  # who else can draw first frames
     animatediff: AnimateDiffConfig | None = None
+
+    def downloads_for(self, *halves: FirstFrameConfig | VideoConfig) -> tuple[Download, ...]:
+        """Those of `downloads` that these take, by default the profile's own two halves: none of a model that a local
+        folder, or another model, has taken the place of."""
+        parts = ("base", "unet", "vae")
+        named = {getattr(half, part, None) for half in halves or (self.first_frame, self.video) for part in parts}
+        return tuple(each for each in self.downloads if each.name in named)
 
 
 @dataclass(frozen=True)

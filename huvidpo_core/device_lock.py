@@ -48,9 +48,23 @@ class DeviceLock:
                 device.enter_context(self._held("device", asked_to_stop))
             yield
 
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody else has the device for a job, or waits for it."""
+        try:
+            with FileLock(self._path("gate"), timeout=0, thread_local=False, is_singleton=False):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # whoever takes the device is told
+            return False
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f".{name}{self._own}.lock"
+
     @contextmanager
     def _held(self, name: str, asked_to_stop: Callable[[], bool]) -> Iterator[None]:
-        lock = FileLock(self._folder / f".{name}{self._own}.lock", thread_local=False, is_singleton=False)
+        lock = FileLock(self._path(name), thread_local=False, is_singleton=False)
         while not lock.is_locked:
             if asked_to_stop():
                 raise Stopped

@@ -29,11 +29,12 @@ from huvidpo_core.device_lock import DeviceLock
 from huvidpo_core.errors import UserError, enough_memory
 from huvidpo_core.footage import Footage
 from huvidpo_core.gallery import Gallery
-from huvidpo_core.loras import Lora, Loras
+from huvidpo_core.loras import FIRST_FRAMES, Lora, Loras
 from huvidpo_core.models.menu import PackMenu
 from huvidpo_core.models.painter_loras import PainterLoras
 from huvidpo_core.models.painter_menu import PainterMenu
 from huvidpo_core.pairing import READY, Order, Pairing, PairMaker, PairQueue
+from huvidpo_core.picture_rounds import Look, PictureRounds
 from huvidpo_core.picture_trainings import PictureTrainings
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.progress import Progress
@@ -56,12 +57,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BEGINNING",
+    "FIRST_FRAMES",
     "GOOD",
     "READY",
     "Clip",
     "Engine",
     "Footage",
     "Kind",
+    "Look",
     "Lora",
     "Naming",
     "Order",
@@ -84,18 +87,19 @@ __all__ = [
 FEW = 4  # first frames to choose from
 
 
-def choose_profile(name: str | None) -> Profile:
-    """The named profile; without a name `full` where a GPU has the memory for it, else `miniature`."""
+def choose_profile(name: str | None, device: str | None = None) -> Profile:
+    """The named profile; without a name `full` where the device, by default the first GPU, is one of CUDA and has the
+    memory for it, else `miniature`. Raises UserError for a name or a GPU that is not there.
+    """
     if name:
         return load_profile(name)
     full = load_profile("full")
-    if shutil.which("nvidia-smi"):  # without a driver the slow import of torch can wait
-        import torch
+    if device != "cpu" and shutil.which("nvidia-smi"):  # without a driver the slow import of torch can wait
+        from huvidpo_core.generation.plans import find_device, memory_of
 
-        if torch.cuda.is_available():
-            memory = max(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
-            if memory >= full.gpu_gigabytes * 1e9:
-                return full
+        found = find_device(device)
+        if found.type == "cuda" and memory_of(found) >= full.gpu_gigabytes * 1e9:
+            return full
     return load_profile("miniature")
 
 
@@ -121,12 +125,16 @@ class Engine(Rating):
         super().__init__(profile, data, store, bench, clips, pairing, self.actions, self.styles)
 
         self.trainings = Trainings(
-            data, profile, device, self.store, self._packs_folder, self.actions, self.styles
+            data, profile, device, self.store, self._packs_folder, self.actions, self.styles, plan
         )  # both stages: ask for one, watch it, put what it made to use
         loras = PainterLoras(self._packs_folder)
         self.picture_trainings = PictureTrainings(self.trainings, loras, profile)  # stage 2 for who draws first frames
         self.blind_rounds = BlindRounds(self._packs_folder, self.trainings.supply, self._pairing.order)  # did it help?
-        self.trainings.afterwards = self.blind_rounds.make_first
+        self.picture_rounds = PictureRounds(
+            self._studio.draw, store.picture_choices, self.actions, self.styles, self.trainings.supply.text
+        )  # the same for first frames
+        bench.shared = self.trainings.running
+        self.trainings.begun, self.trainings.afterwards = bench.make_room, self._try_out
         self.loras = Loras(self._packs_folder, self._bench, data)  # those that were put to use
         self.taught = Taught(self._packs_folder, self.trainings, self.actions)  # actions, as packs
         self.published = Published(profile, self._packs_folder, bench, self.trainings.naming)  # checkpoints, as packs
@@ -275,6 +283,11 @@ class Engine(Rating):
     def _more(self, chosen: Sequence[str]) -> list[Download]:
         found = (item for each in chosen for item in (*self._painters.downloads(each), *self._menu.downloads(each)))
         return list(dict.fromkeys(found))
+
+    def _try_out(self, run: RunFolder) -> None:
+        """A blind round for what a training has made, of clips or of first frames."""
+        self.blind_rounds.make_first(run)
+        self.picture_rounds.make_first(run)
 
     def _load(self) -> "Models":
         return self._bench.load()

@@ -1,7 +1,8 @@
 """The preference LoRAs that a person keeps: listed with what is known of them, renamed, deleted, merged, sent and
 brought. Those on trial (`adoption`) are left alone. Importing this loads no torch.
 
-A LoRA's id is what a recipe calls it, 'PACK/NAME'.
+A LoRA's id is what a recipe calls it, 'PACK/NAME', or 'lora:NAME' for one that draws first frames; these are listed
+under `FIRST_FRAMES` in the place of an action, and are neither merged nor brought.
 """
 
 import json
@@ -19,10 +20,12 @@ from huvidpo_core import media
 from huvidpo_core.adoption import numbered
 from huvidpo_core.errors import UserError
 from huvidpo_core.models import cards
-from huvidpo_core.models.packs import ActionPack, list_packs
+from huvidpo_core.models.packs import PAINTERS, ActionPack, list_packs
+from huvidpo_core.models.painter_loras import PREFIX, PainterLoras
 from huvidpo_core.sharing import forget_old_exports, fresh_export
 from huvidpo_core.workbench import Workbench
 
+FIRST_FRAMES = PAINTERS  # no action can have this name
 NOTES = "huvidpo"  # key of our own JSON in a LoRA file's metadata
 TOLD = ("base_model", "base_hash", "pack", "dataset_hash")  # what is taken over from it; anybody may have written it
 
@@ -34,9 +37,8 @@ class Lora:
     id: str
     title: str  # of its pack and itself, as in the menus
     name: str
-    pack: ActionPack
     card: Mapping[str, Any]  # what is known of it; may be empty
-    samples: Mapping[int, Sequence[Path]]  # clips by the base (0) and by it, by the step of its training; may be empty
+    samples: Mapping[int, Sequence[Path]]  # by the base (0) and by it, by the step of its training; may be empty
     size: int  # bytes
 
 
@@ -46,38 +48,39 @@ class Loras:
     def __init__(self, packs: Path, bench: Workbench, data: Path) -> None:
         """`packs` is the family's folder, `bench` knows the network they must fit, `data` where files are served."""
         self._packs, self._bench, self._data = packs, bench, data
+        self._painters = PainterLoras(packs)
 
     def list(self, action: str) -> list[Lora]:
-        """Those of an action's packs."""
-        found = []
-        for pack in list_packs(self._packs):
-            for name in pack.preferences if pack.action == action else ():
-                file = pack.preference_file(name)
-                if not cards.on_trial(pack, name):
-                    size, card = file.stat().st_size, cards.read_card(file)
-                    found.append(
-                        Lora(
-                            f"{pack.name}/{name}", f"{pack.title} + {name}", name, pack, card,
-                            cards.read_samples(file), size,
-                        )
-                    )  # fmt: skip
-        return found
+        """Those of an action's packs, or those for first frames."""
+        if action == FIRST_FRAMES:
+            return [_lora(each, file.stem, file.stem, file) for each, file in self._painters.files().items()]
+        return [
+            _lora(f"{pack.name}/{name}", f"{pack.title} + {name}", name, pack.preference_file(name))
+            for pack in list_packs(self._packs)
+            if pack.action == action
+            for name in pack.preferences
+            if not cards.on_trial(pack, name)
+        ]
 
     def rename(self, lora: str, name: str) -> str:
-        """Give it another name; returns its new id. Clips that were made with it keep the old name in their recipe."""
+        """Give it another name; returns its new id. What was made with it keeps the old name in its recipe."""
+        name = name.strip()
+        if lora.startswith(PREFIX):
+            cards.rename(self._file(lora), self._painters.free_file(name))
+            return PREFIX + name
         pack, old = self._of(lora)
-        cards.rename(pack, old, name.strip())
-        return f"{pack.name}/{name.strip()}"
+        cards.rename(cards.existing(pack, old), cards.free_file(pack, name))
+        return f"{pack.name}/{name}"
 
     def delete(self, lora: str) -> None:
-        """Delete its file, its card and its sample clips."""
-        cards.remove(*self._of(lora))
+        """Delete its file, its card and its samples."""
+        cards.remove(self._file(lora))
 
     def copy_out(self, lora: str) -> Path:
         """A copy of its file for a browser to fetch, under an address that cannot be guessed."""
-        pack, name = self._of(lora)
-        target = fresh_export(self._data, f"{pack.name}-{name}.safetensors")
-        media.copy_whole(cards.existing(pack, name), target)
+        file = self._file(lora)
+        target = fresh_export(self._data, f"{file.parent.name}-{file.stem.removeprefix('preference-')}.safetensors")
+        media.copy_whole(file, target)
         forget_old_exports(self._data)
         return target
 
@@ -135,6 +138,12 @@ class Loras:
         preference.write(merged, target, {NOTES: json.dumps(known)})
         return f"{pack.name}/{name}"
 
+    def _file(self, lora: str) -> Path:
+        """Where it lies. Raises UserError unless it is there."""
+        if lora.startswith(PREFIX):
+            return self._painters.file(lora.removeprefix(PREFIX))
+        return cards.existing(*self._of(lora))
+
     def _of(self, lora: str) -> tuple[ActionPack, str]:
         """Its pack and name. Raises UserError unless it is there."""
         folder, _, name = lora.partition("/")
@@ -146,6 +155,10 @@ class Loras:
 
     def _pack(self, action: str) -> ActionPack:
         return ActionPack.load(self._packs / action)
+
+
+def _lora(id_: str, title: str, name: str, file: Path) -> Lora:
+    return Lora(id_, title, name, cards.read_card(file), cards.read_samples(file), file.stat().st_size)
 
 
 def _notes(file: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from huvidpo_core.alignment import SAMPLES, Alignment
 from huvidpo_core.generation.denoise import make_scheduler
 from huvidpo_core.generation.first_frame import FirstFramePainter
+from huvidpo_core.generation.loading import component_folder
 from huvidpo_core.models.weights import model_hash
 from huvidpo_core.training.align import Aligner
 from huvidpo_core.training.pictures import FRAMES, PictureTryout, embed, encode_picture, read_picture, trainable
@@ -21,9 +22,10 @@ class PictureAlignment(Alignment):
 
     def _encode(self, painter: FirstFramePainter) -> Iterator[None]:
         config = self._profile.first_frame
+        vae = self._whole(component_folder(config.vae or config.base, "vae"))
         yield from self._encode_once(
             lambda file, _: read_picture(file, config.width, config.height),
-            lambda picture: encode_picture(painter, picture),
+            lambda picture: encode_picture(vae, picture),
             lambda text: embed(painter, text),
         )
 

@@ -51,7 +51,7 @@ class Published:
 
         if not title.strip():
             raise UserError("Choose the action first, or type the name of a new one.")
-        with _one_folder(files) as unet, self.bench.reserved(stop):
+        with one_folder(files) as unet, self.bench.reserved(stop):
             models = yield from self.bench.ready(stop)
             naming = self.naming(title)
             name = numbered(naming.action, naming.number)
@@ -72,7 +72,7 @@ class Published:
 
 
 @contextmanager
-def _one_folder(files: Sequence[Path]) -> Iterator[Path]:
+def one_folder(files: Sequence[Path]) -> Iterator[Path]:
     """A folder as a checkpoint's unet/ is. Raises UserError unless these files make one."""
     if len(files) == 1 and files[0].is_dir():
         folder = files[0]

@@ -1,4 +1,5 @@
-"""What a profile needs of a GPU under each memory plan, as a table: drawing, animating, aligning. Loads no weights."""
+"""What a profile needs of a GPU under each memory plan, as a table: drawing, animating, teaching, aligning.
+Loads no weights."""
 
 from dataclasses import replace
 
@@ -6,32 +7,42 @@ from huvidpo_core.config import Profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.generation.footprint import footprint
 from huvidpo_core.generation.plans import load_plans
+from huvidpo_core.recipe import FRAMES
 from huvidpo_core.training.memory import needs
+from huvidpo_core.training.motion_settings import load_motion_settings
 from huvidpo_core.training.settings import load_settings
 
-PRESET = "huvidpo"  # one pair a step, a LoRA of rank 16
+TAUGHT, ALIGNED = "lamp", "huvidpo"  # presets: one clip a step; one pair, a LoRA of rank 16
 
 
-def table(profile: Profile, frames: int = 0) -> str:
-    """Markdown, in 1e9 bytes; `frames` of the profile without it. Raises UserError for a profile that needs no GPU."""
+def table(profile: Profile, frames: int | None = None) -> str:
+    """Markdown, in 1e9 bytes; `frames` of the profile without it.
+
+    Raises:
+        UserError: a profile that needs no GPU, or a number of frames that no clip has.
+    """
     if not profile.gpu_gigabytes:
         raise UserError(f"The profile {profile.name} needs no GPU, so it has no memory plans. Ask for --profile full.")
-    video, settings = profile.video, load_settings(PRESET)
-    frames = frames or video.frames
+    video = profile.video
+    frames = video.frames if frames is None else frames
+    if not FRAMES[0] <= frames <= FRAMES[1]:
+        raise UserError(f"--frames is {frames}; a clip has {FRAMES[0]} to {FRAMES[1]}.")
     size = {"height": video.height, "width": video.width, "frames": frames}
-    aligning = {  # counting takes seconds
-        recomputed: needs(replace(settings, checkpointing=recomputed), device="cuda", **size).total
+    teaching = load_motion_settings(TAUGHT)
+    trainings = teaching, replace(teaching, optimizer="adamw8bit"), load_settings(ALIGNED)
+    learning = {  # counting takes seconds
+        recomputed: [needs(replace(each, checkpointing=recomputed), device="cuda", **size).total for each in trainings]
         for recomputed in {plan.checkpointing for plan in load_plans()}
     }
     lines = [
         f"{profile.title}, {frames} x {video.height} x {video.width}; GB at the peak, as counted beforehand",
         "",
-        "| plan | what it does | first frame | animation | alignment |",
-        "|---|---|---|---|---|",
+        "| plan | what it does | first frame | animation | by AnimateDiff | teaching | with 8-bit Adam | alignment |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for plan in load_plans():
         made = footprint(profile, plan, frames)
-        needed = [made.drawing, made.animating, aligning[plan.checkpointing]]
+        needed = [made.drawing, made.animating, made.compared, *learning[plan.checkpointing]]
         cells = " | ".join(
             f"{need / 1e9:.1f}" + ("" if need <= plan.gigabytes * 1e9 else " (too much)") for need in needed
         )

@@ -11,12 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 from huvidpo_core import adoption
 from huvidpo_core.config import ROOT, Profile, build
 from huvidpo_core.errors import UserError
 from huvidpo_core.progress import Progress
 from huvidpo_core.training.record import Kind, RunFolder, identity
+
+if TYPE_CHECKING:
+    import torch
+
+    from huvidpo_core.training.crew import Crew
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +40,12 @@ COMMANDS: dict[Kind, str] = {"align": "align", "teach": "train-motion", "picture
 class Runs:
     """What can be done with a run of either kind once it has been asked for."""
 
-    def __init__(self, data: Path, profile: Profile, device: str | None, packs: Path) -> None:
-        """`packs` is the family's folder of action packs."""
-        self._data, self._profile, self._device, self._packs = data, profile, device, packs
-        self.afterwards: Callable[[RunFolder], None] = lambda _: None  # when a process that was started here has ended
+    def __init__(self, data: Path, profile: Profile, device: str | None, packs: Path, plan: str = "") -> None:
+        """`packs` is the family's folder of action packs; `device` and `plan` insist, as the engine's do."""
+        self._data, self._profile, self._packs = data, profile, packs
+        self._device, self._plan = device, plan
+        self.begun: Callable[[], None] = lambda: None  # when a process has been started here
+        self.afterwards: Callable[[RunFolder], None] = lambda _: None  # when it has ended
 
     # In this process
 
@@ -49,20 +57,17 @@ class Runs:
         from huvidpo_core.alignment import Alignment
         from huvidpo_core.picture_alignment import PictureAlignment
         from huvidpo_core.teaching import Teaching
-        from huvidpo_core.training.crew import Crew
 
-        crew, device = Crew.gather(self._device)
+        crew, device = self._meet()
         work = {"align": Alignment, "teach": Teaching, "picture": PictureAlignment}[run.asked()["kind"]]
-        yield from work(run, self._profile, device, crew, self._data).carry_out(stop)
+        yield from work(run, self._profile, device, crew, self._data, self._plan).carry_out(stop)
 
     @contextmanager
     def one_for_all(self) -> Iterator[bool]:
         """Under `accelerate launch`: what only one process is to do; True for that one. The others wait for its end,
         and share its UserError.
         """
-        from huvidpo_core.training.crew import Crew
-
-        crew, _ = Crew.gather(self._device)
+        crew, _ = self._meet()
         wrong = ""
         try:
             yield crew.leads
@@ -70,6 +75,17 @@ class Runs:
             wrong = str(error)
         if wrong := crew.told(wrong):
             raise UserError(wrong)
+
+    def _meet(self) -> "tuple[Crew, torch.device]":
+        """The crew, and this process's device. Raises UserError for a device that is not there or too small."""
+        from huvidpo_core.generation.plans import choose_plan, find_device
+        from huvidpo_core.training.crew import Crew
+
+        if self._device:
+            find_device(self._device)
+        crew, own = Crew.gather(self._device)
+        choose_plan(self._profile, own, self._plan, forced=bool(self._device))
+        return crew, own
 
     def open(self, path: Path) -> RunFolder:
         """A run by its folder, wherever it is. Raises UserError."""
@@ -98,6 +114,8 @@ class Runs:
         asked = run.asked()
         command = [sys.executable, "-m", "huvidpo_core", COMMANDS[asked["kind"]], "--resume", "--output", str(run.path)]
         command += ["--profile", asked["profile"], "--data", str(self._data.absolute())]
+        for flag, wish in (("--device", self._device), ("--plan", self._plan)):
+            command += [flag, wish] if wish else []
         run.withdraw_stop()
         try:
             with (run.path / "log.txt").open("ab") as words:
@@ -109,6 +127,7 @@ class Runs:
             raise UserError(f"The training could not be started ({error.strerror}).") from error
         run.tell(status="running", stage="starting", message="", seconds_left=None, **identity(process.pid))
         threading.Thread(target=self._see_off, args=[process, run], daemon=True).start()
+        self.begun()
 
     def _see_off(self, process: subprocess.Popen, run: RunFolder) -> None:
         process.wait()  # or it would stay as a zombie
@@ -129,6 +148,10 @@ class Runs:
             except UserError as error:
                 log.warning("a training is not listed: %s", error)
         return [run for _, run in sorted(found, key=lambda each: (each[0], each[1].path.name), reverse=True)]
+
+    def running(self) -> bool:
+        """Whether any run in the data folder is being carried out now."""
+        return any(run.state().status == "running" for run in self.runs(*get_args(Kind)))
 
     def find(self, name: str, *kinds: Kind) -> RunFolder:
         """A run of these kinds, by default an alignment, in the data folder by its folder's name. Raises UserError."""

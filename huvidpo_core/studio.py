@@ -73,13 +73,20 @@ class Studio:
         return media.fit(image, size.width, size.height)
 
     def draw(
-        self, recipe: Recipe, stop: threading.Event, *, steps: int | None = None, patient: bool = False
+        self,
+        recipe: Recipe,
+        stop: threading.Event,
+        *,
+        steps: int | None = None,
+        patient: bool = False,
+        lora: Path | None = None,
     ) -> Iterator[Progress | Picture]:
-        """Draw the first frame; the last item is the Picture. No `steps`: the profile's. Raises UserError, Stopped."""
+        """Draw the first frame; the last item is the Picture. No `steps`: the profile's. With the file of a `lora` that
+        stands in no menu the profile's own painter draws with that. Raises UserError, Stopped."""
         check_steps(steps)
         recipe = self.complete(recipe.with_(origin="generated"))
         yield from self._paint(recipe, stop, patient, lambda painter, text, style, on_step: painter.draw(
-            text, style.negative_prompt, recipe.seed, on_step, steps=steps or 0))  # fmt: skip
+            text, style.negative_prompt, recipe.seed, on_step, steps=steps or 0), lora)  # fmt: skip
 
     def draw_several(self, recipe: Recipe, count: int, stop: threading.Event) -> Iterator[Progress | Picture]:
         """Draw `count` first frames, of this seed and those that follow it; each Picture comes as soon as it is done.
@@ -141,7 +148,7 @@ class Studio:
         text = compose_prompt(recipe.prompt, self._actions[recipe.action], style)
         with self._bench.reserved(stop, patient=patient):
             models = yield from self._bench.ready(stop, self._menu.downloads(recipe.pack))
-            models.check_room(recipe.frames)
+            models.check_room(recipe.frames, recipe.pack)
             animator = models.animator_for(recipe.pack)
             pack = models.use_pack(self._packs, recipe.pack, recipe.strength)
             watch: Stopwatch | None = None
@@ -176,13 +183,15 @@ class Studio:
             raise UserError("The reference clip has a single frame. Choose one that moves.")
         return frames
 
-    def _paint(self, recipe: Recipe, stop: threading.Event, patient: bool, work) -> Iterator[Progress | Picture]:
+    def _paint(
+        self, recipe: Recipe, stop: threading.Event, patient: bool, work, lora: Path | None = None
+    ) -> Iterator[Progress | Picture]:
         style = self._styles[recipe.style]
         text = compose_prompt(recipe.prompt, self._actions[recipe.action], style)
         with self._bench.reserved(stop, patient=patient):
             needed = self._painters.downloads(recipe.painter)
             models = yield from self._bench.ready(stop, needed)
-            painter = models.painter_for(recipe.painter, self._painters.lora(recipe.painter))
+            painter = models.painter_for(recipe.painter, lora or self._painters.lora(recipe.painter))
             watch: Stopwatch | None = None
 
             def run(report) -> np.ndarray:

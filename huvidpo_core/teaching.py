@@ -1,7 +1,7 @@
 """An action being taught, from its record to an action pack: what the training's process does."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from huvidpo_core.models.packs import TAUGHT, ActionPack
 from huvidpo_core.models.weights import model_hash
 from huvidpo_core.training.crew import Crew
 from huvidpo_core.training.material import CLIPS, Material
+from huvidpo_core.training.memory import expected
 from huvidpo_core.training.motion_settings import MotionSettings
 from huvidpo_core.training.record import PACK, RunFolder
 from huvidpo_core.training.takes import Takes
@@ -33,16 +34,21 @@ EXAMPLES = 4  # prompts that the new action is shown with
 class Teaching(RunProcess):
     """Stage 1."""
 
-    def __init__(self, run: RunFolder, profile: Profile, device: torch.device, crew: Crew, data: Path) -> None:
+    def __init__(
+        self, run: RunFolder, profile: Profile, device: torch.device, crew: Crew, data: Path, plan: str = ""
+    ) -> None:
         """See `RunProcess`. Raises UserError for a damaged record."""
-        super().__init__(run, profile, device, crew, data)
+        super().__init__(run, profile, device, crew, data, plan)
         self._settings = self._in_room(build(MotionSettings, self._asked["settings"], "run.json: settings").check())
         self._material = Material.load(run.path)
         self._takes: Takes | None = None  # from `_encode`
 
     def _load(self) -> Animator:
         """The bare base model, in float32: its weights are trained, and take small steps."""
-        return Animator.load(self._profile.video, device=self._device, dtype=torch.float32)
+        video = replace(self._profile.video, compile=False)  # which does not go with recomputed activations
+        whole = self._device.type == "cpu" or self._settings.precision == "float32"
+        autocast = None if whole else torch.bfloat16
+        return Animator.load(video, device=self._device, dtype=torch.float32, autocast=autocast)
 
     def _encode(self, animator: Animator) -> Iterator[None]:
         folder, video = self.run.path, self._profile.video
@@ -84,6 +90,9 @@ class Teaching(RunProcess):
             shared_noise=video.training_noise,
             crew=self._crew,
         )
+
+    def _expected(self) -> float:
+        return expected(self._profile.video, self._device, self._settings)
 
     def _of_check(self, check: CheckRecord, teacher: Teacher) -> dict[str, Any]:
         return {name: value for name, value in vars(check).items() if name != "clips"}

@@ -43,9 +43,10 @@ class Trainings(Runs):
         packs: Path,
         actions: Mapping[str, Action],
         styles: Mapping[str, Style],
+        plan: str = "",
     ) -> None:
-        """`packs` is the family's folder of action packs."""
-        super().__init__(data, profile, device, packs)
+        """See `Runs`."""
+        super().__init__(data, profile, device, packs, plan)
         self._actions = actions
         self.supply = Supply(store, actions, styles)
 
@@ -153,14 +154,16 @@ class Trainings(Runs):
             return replace(load_motion_settings(source or own), **chosen).check()
         return replace(load_settings(source or own, ASSETS / kind), **chosen).check()
 
-    def needs(self, settings: "AlignSettings") -> str:
-        """How much memory a training with these settings will take, as a sentence; a second or two."""
-        import torch
-
+    def needs(self, settings: "AlignSettings | MotionSettings") -> str:
+        """How much memory a training with these settings will take, as a sentence; a second or two. Raises UserError
+        for a device that is not there or too small.
+        """
+        from huvidpo_core.carrying_out import in_room
+        from huvidpo_core.generation.plans import find_device
         from huvidpo_core.training.memory import estimate
 
-        device = self._device or torch.accelerator.current_accelerator() or "cpu"
-        return estimate(self._profile.video, torch.device(device), settings)
+        device = find_device(self._device)
+        return estimate(self._profile.video, device, in_room(settings, self._profile, device, self._plan))
 
     def begin(
         self, action: str, preset: str = "", *, raters: Sequence[str] = (), name: str = "", **changes: Any

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from huvidpo_core.progress import Progress
 if TYPE_CHECKING:
     from huvidpo_core.evaluation import ClipScorer, Judge
     from huvidpo_core.generation.models import Models
+    from huvidpo_core.generation.plans import Plan
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +28,16 @@ class Workbench:
         self.profile, self._plan = profile, plan
         self._lock = lock
         self.models: Models | None = None
+        self.shared: Callable[[], bool] = lambda: False  # whether a training works on the same device
         self._device = device
+        self._by: Plan | None = None  # what the models were last loaded by, or should have been
         self._loading, self._turn = threading.Lock(), threading.Condition()
         self._busy, self._waiting = False, 0  # both belong to `_turn`
         self._allowed: set[Download] = set()
 
     def missing_downloads(self, more: Collection[Download] = ()) -> list[Download]:
         """Downloads that are not on this machine yet, the profile's and `more`; empty for the miniature."""
-        wanted = [*self.profile.downloads, *more]
+        wanted = list(dict.fromkeys((*self.profile.downloads_for(), *more)))
         if not wanted:
             return []
         from huvidpo_core.generation.downloads import is_present
@@ -43,7 +46,7 @@ class Workbench:
 
     def allow_downloads(self, more: Collection[Download] = ()) -> None:
         """The person has seen `missing_downloads` and agreed; they are fetched when they are next needed."""
-        self._allowed.update(self.profile.downloads, more)
+        self._allowed.update(self.profile.downloads_for(), more)
 
     def check(self) -> None:
         """Raise a UserError if the profile is too large for this machine: before anything is downloaded for it."""
@@ -53,23 +56,44 @@ class Workbench:
             choose_plan(self.profile, find_device(self._device), self._plan, forced=bool(self._device))
 
     def warm_up(self) -> None:
-        """Load the models now; a failure is logged and shown when they are first needed."""
-        if not self._allowed.issuperset(self.missing_downloads()):
+        """Load the models now, unless a training needs the room; a failure is logged and shown when they are first
+        needed."""
+        if not self._allowed.issuperset(self.missing_downloads()) or (self.profile.gpu_gigabytes and self.shared()):
             return
         try:
             self.load()
         except UserError as error:
             log.warning("%s", error)
+        self.make_room()  # for a training that has begun meanwhile
+
+    def make_room(self) -> None:
+        """Leave the GPU to the training that works on it, if one does: now, or when the job at work has ended."""
+        with self._turn:
+            if not self._busy:
+                self._leave_to_training()
+
+    def _leave_to_training(self) -> None:
+        """The next job loads the models again, by a plan for what is free then."""
+        if self.models is not None and self.models.plan.name and self.shared():
+            self._put_away()
+
+    def _put_away(self) -> None:
+        models, self.models = self.models, None
+        if models is not None:
+            models.rest()  # not only dropped: whoever worked with them may hold parts of them still
 
     def load(self) -> "Models":
         """The models, loaded if they are not yet. Raises UserError when they cannot be, or may not be fetched."""
-        from huvidpo_core.generation.models import Models
+        from huvidpo_core.generation.models import Models, plan_for
+        from huvidpo_core.generation.plans import find_device
 
-        with self._loading, enough_memory():
+        with self._loading, self._in_memory():
             if self.models is None:
                 for item in self._to_fetch():
                     self._fetch(item)
-                self.models = Models.load(self.profile, self._device, self._plan)
+                device = find_device(self._device)
+                self._by = plan_for(self.profile, device, self._plan, forced=bool(self._device))
+                self.models = Models.load(self.profile, device, self._by)
             return self.models
 
     @contextmanager
@@ -81,9 +105,15 @@ class Workbench:
         except MemoryExhaustedError:
             from huvidpo_core.generation.plans import smaller
 
-            if self.models is None or (plan := smaller(self.models.plan)) is None:
+            if self._by is None or (plan := smaller(self._by)) is None:
+                if self.shared():
+                    raise UserError(
+                        "There is not enough memory for this beside the training that goes on. Stop the training "
+                        "(Resume continues it later), or try again when it has ended."
+                    ) from None
                 raise
-            self.models, self._plan = None, plan.name
+            self._put_away()
+            self._plan = plan.name
             raise UserError(
                 f"The GPU's memory ran out. What you made is kept, and from now on less is used, by the plan for "
                 f"{plan.name} GB ({plan.words}): try again."
@@ -167,7 +197,10 @@ class Workbench:
                 self._waiting -= not patient
         try:
             with self._in_memory(), self._lock.for_a_job(stop.is_set) if self._lock else nullcontext():
-                yield
+                try:
+                    yield
+                finally:
+                    self._leave_to_training()
         finally:
             with self._turn:
                 self._busy = False

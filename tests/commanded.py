@@ -14,6 +14,6 @@ from huvidpo_core.together import leave
 
 if __name__ == "__main__":
     profile, packs = pickle.loads(Path(sys.argv[1]).read_bytes())
-    cli_together.choose_profile = lambda name: profile
+    cli_together.choose_profile = lambda *_: profile
     cli_together.Engine = partial(Engine, packs=packs)
     leave(cli.main(sys.argv[2:]))

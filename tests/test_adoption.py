@@ -15,6 +15,7 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.models import cards
 from huvidpo_core.models.menu import PackMenu
 from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.models.painter_loras import PainterLoras
 from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.training.record import RESULT, RunFolder, identity
@@ -35,12 +36,19 @@ def trainings(tmp_path: Path) -> Trainings:
     )
 
 
+PICTURES = {"kind": "picture", "action": "", "name": "liked", "pack": "", "profile": "miniature", "settings": {}}
+
+
 def begun(trainings: Trainings, name: str = "", **how: object) -> RunFolder:
     return trainings.prepare("rain", trainings.settings("huvidpo"), name=name, **how)
 
 
 def pack(trainings: Trainings) -> ActionPack:
     return ActionPack.load(trainings._packs / "rain")
+
+
+def rename(trainings: Trainings, old: str, new: str) -> None:
+    cards.rename(pack(trainings).preference_file(old), pack(trainings).preference_file(new))
 
 
 def menu(trainings: Trainings) -> list[str]:
@@ -125,7 +133,7 @@ def test_a_lora_that_is_renamed_stays_in_use(trainings):
     trainings_try(trainings, run)
     trainings.adopt(run)
     for old, new in (("calm", "mild"), ("mild", "gentle")):
-        cards.rename(pack(trainings), old, new)
+        rename(trainings, old, new)
         cards.put(pack(trainings), old, run.path / "run.json", {})
         assert trainings.use(run).adopted == new
         with pytest.raises(UserError, match=f"in use already, as '{new}'"):
@@ -133,9 +141,24 @@ def test_a_lora_that_is_renamed_stays_in_use(trainings):
         use = trainings_try(trainings, run)
         assert use == trainings.use(run) and (use.trial, use.adopted) == ("calm", new)
     assert use.former == ("calm", "mild")  # clips of earlier rounds carry these names
-    cards.remove(pack(trainings), "gentle")
+    cards.remove(pack(trainings).preference_file("gentle"))
     assert trainings.use(run).adopted == ""
     assert trainings.adopt(run) == "rain/calm-2" and trainings.use(run).adopted == "calm-2"
+
+
+def test_one_for_first_frames_that_is_renamed_stays_in_use(trainings, tmp_path):
+    """As those beside a pack: known by its content, not by a name that another has now."""
+    run = finish(RunFolder.create(tmp_path / "run", PICTURES))
+    loras = PainterLoras(trainings._packs)
+    assert trainings.adopt(run) == "lora:liked"
+    cards.rename(loras.file("liked"), loras.free_file("bright"))
+    loras.put("liked", run.path / "run.json", {})
+    use = trainings.use(run)
+    assert (use.adopted, use.former) == ("lora:bright", ("lora:liked",))
+    with pytest.raises(UserError, match="in use already, as 'lora:bright'"):
+        trainings.adopt(run)
+    cards.remove(loras.file("bright"))
+    assert trainings.use(run).adopted == "" and trainings.adopt(run) == "lora:liked-2"
 
 
 @pytest.mark.parametrize("copy", ["a copy", "calm"])
@@ -143,10 +166,10 @@ def test_an_uploaded_copy_is_not_taken_for_the_lora(trainings, copy):
     """The one that was put to use and renamed is what is in use, whatever the copy is called."""
     run = finish(begun(trainings, "calm"))
     trainings.adopt(run)
-    cards.rename(pack(trainings), "calm", "mild")
+    rename(trainings, "calm", "mild")
     cards.put(pack(trainings), copy, run.path / RESULT, {"brought": 1.0})
     assert trainings.use(run).adopted == "mild"
-    cards.remove(pack(trainings), "mild")
+    cards.remove(pack(trainings).preference_file("mild"))
     assert trainings.use(run).adopted == copy
 
 

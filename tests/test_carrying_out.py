@@ -1,16 +1,21 @@
 """What the record tells while a training goes on, with a clock of the test's own."""
 
+import threading
 from types import SimpleNamespace
 
 import pytest
 import torch
+from filelock import FileLock
 
 from huvidpo_core import carrying_out, progress
-from huvidpo_core.carrying_out import RunProcess
+from huvidpo_core.carrying_out import RunProcess, in_room
 from huvidpo_core.config import load_profile
+from huvidpo_core.device_lock import DeviceLock
+from huvidpo_core.errors import Stopped
 from huvidpo_core.training.course import Course, StepRecord
 from huvidpo_core.training.crew import Crew
 from huvidpo_core.training.record import RunFolder
+from huvidpo_core.training.settings import AlignSettings
 
 STEP, CHECK = 1.0, 10.0  # seconds
 
@@ -63,12 +68,55 @@ class Process(RunProcess):
         yield from work
 
 
-def test_checks_are_told_of_and_counted_in_the_time_left(tmp_path, monkeypatch):
+@pytest.fixture
+def run(tmp_path) -> RunFolder:
+    asked = {"action": "rain", "profile": "miniature", "name": "calm", "settings": {}}
+    return RunFolder.create(tmp_path / "run", asked)
+
+
+def test_who_waits_for_the_gpu_gets_the_memory_that_only_a_step_needs(run, tmp_path, monkeypatch):
+    """Given back at the end of a step during which somebody came, and before a turn that has to be waited for; kept,
+    for it takes time to get it again, where nobody wants it, or somebody wants another GPU."""
+    given = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given.append("back"))
+    process = Process(run, load_profile("miniature"), torch.device("cuda:1"), Crew(), tmp_path)
+    stop = threading.Event()
+    with DeviceLock(tmp_path).for_a_job(stop.is_set), process._device_for_a_step(stop):
+        pass
+    assert given == []
+    with FileLock(tmp_path / ".gate-1.lock", is_singleton=False) as gate:
+        gate.release()
+        with process._device_for_a_step(stop):
+            gate.acquire()
+            assert given == []
+        assert given == ["back"]
+    stop.set()
+    with DeviceLock(tmp_path, "cuda:1").for_a_job(lambda: False):
+        with pytest.raises(Stopped), process._device_for_a_step(stop):
+            pass
+        assert given == ["back"] * 2
+
+
+@pytest.mark.parametrize("said", [None, False, True])
+def test_activations_are_computed_twice_where_the_plan_says_so_or_memory_ran_out(said, monkeypatch):
+    """What the settings say goes before the plan; that memory ran out before, before both."""
+    settings, cuda = AlignSettings(checkpointing=said), torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=25.4e9))
+    full = load_profile("full")
+
+    def decided(*plan: str, **how: bool) -> bool:
+        return in_room(settings, full, cuda, *plan, **how).checkpointing
+
+    assert decided() is bool(said) and decided("12") is (said is not False)
+    assert decided(spare=True) is True
+    assert in_room(settings, full, torch.device("cpu")).checkpointing is bool(said)
+
+
+def test_checks_are_told_of_and_counted_in_the_time_left(run, tmp_path, monkeypatch):
     """Steps of one second, checks of ten after 0, 3, 6 and the last, 7: what is left at each step is what comes."""
     clock = Clock()
     for module in (carrying_out, progress):
         monkeypatch.setattr(module, "time", clock)
-    run = RunFolder.create(tmp_path / "run", {"action": "rain", "profile": "miniature", "name": "calm", "settings": {}})
     run.tell(status="running", stage="measuring the start")
     course = Counting(run, clock, steps=7, every=3)
     process = Process(run, load_profile("miniature"), torch.device("cpu"), Crew(), tmp_path)

@@ -29,7 +29,7 @@ def profile(tmp_path_factory):
 @pytest.fixture
 def run(profile, tmp_path, monkeypatch, capsys):
     """Runs a command on the tiny models; returns exit status, stdout and stderr."""
-    monkeypatch.setattr(cli, "choose_profile", lambda name: profile)
+    monkeypatch.setattr(cli, "choose_profile", lambda *_: profile)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -172,3 +172,13 @@ def test_a_folder_of_clips_is_brought_and_paired(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert cli.main([*command, "--data", str(tmp_path / "data"), "--clips", str(tmp_path / "empty")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_import_official_takes_the_whole_checkpoint_too(run, tmp_path):
+    """The folder that holds unet/, as a checkpoint is published and as the panel in the app takes it."""
+    official = ["import-official", "--unet", reference("model/unet").parent, "--action", "rain"]
+    status, out, err = run(*official, "--output", tmp_path / "rain")
+    assert (status, out.strip()) == (0, str(tmp_path / "rain")), err
+    assert ActionPack.load(tmp_path / "rain").action == "rain"
+    status, _, err = run(*official[:2], tmp_path / "nowhere", *official[3:])
+    assert status == 2 and "nowhere is not there" in err and err.count("\n") == 1

@@ -12,6 +12,7 @@ from huvidpo_core.generation.animate import Animator
 from huvidpo_core.models.menu import PackMenu
 from huvidpo_core.models.pack_weights import apply_pack
 from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.training.align import Aligner
 from huvidpo_core.training.record import RESULT, RunFolder
 from tests.tiny_models import make_profile
 from tests.training.whole import ACTION, make_dataset, make_pack
@@ -45,18 +46,18 @@ def run(profile, packs, tmp_path, monkeypatch, capsys):
     """Runs `align` with the tiny profile; status, stdout and stderr."""
     asked = []
 
-    def choose(name):
+    def choose(name, device):
         asked.append(name)
         return profile
 
     monkeypatch.setattr(cli_training, "choose_profile", choose)
-    monkeypatch.setattr(engine.Engine.__init__, "__defaults__", ("cpu", packs, ""))
+    monkeypatch.setattr(engine.Engine.__init__, "__defaults__", (None, packs, ""))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.toml").write_text(SETTINGS)
 
     def run(*arguments) -> tuple[int, str, str]:
         try:
-            status = cli.main(["align", *map(str, arguments)])
+            status = cli.main(["align", "--device", "cpu", *map(str, arguments)])
         except SystemExit as ended:
             status = ended.code
         captured = capsys.readouterr()
@@ -102,6 +103,17 @@ def test_a_whole_run_resumed_and_put_to_use(run, profile, packs, tmp_path):
     unet = Animator.load(profile.video, device=torch.device("cpu"), dtype=torch.float32).unet
     apply_pack(unet, pack, preference="bright")
     assert unet.active_adapters() == ["preference"]
+
+
+def test_a_plan_by_name_reaches_the_training(run, profile, tmp_path, monkeypatch):
+    """That for 12 GB computes activations twice, where the settings leave it open; without it a CPU keeps them."""
+    make_dataset(tmp_path / "votes", profile, pairs=1)
+    asked = ["--action", ACTION, "--dataset", tmp_path / "votes", "--settings", tmp_path / "mine.toml", "--steps", 1]
+    step, seen = Aligner._take_step, []
+    monkeypatch.setattr(Aligner, "_take_step", lambda self: seen.append(self.settings.checkpointing) or step(self))
+    for number, plan in enumerate(([], ["--plan", "12"])):
+        assert run(*asked, *plan, "--output", tmp_path / str(number))[0] == 0
+    assert seen == [False, True]
 
 
 def test_a_run_on_ratings_of_single_clips(run, profile, tmp_path):
@@ -167,6 +179,8 @@ def test_ctrl_c_stops_after_the_step_and_says_how_to_go_on(run, profile, tmp_pat
         (["--action", ACTION, "--pack", "gone"], "no action pack"),
         (["--action", ACTION, "--dataset", "gone"], "metadata.jsonl"),
         (["--action", ACTION, "--dataset", "gone", "--votes"], "not allowed with"),
+        (["--action", ACTION, "--device", "tpu"], "no device 'tpu'"),
+        (["--action", ACTION, "--plan", "7"], "no memory plan '7'"),
         (["--resume"], "no training run"),
         (["--resume", "--loss", "dense"], "Leave out --loss"),
         (["--resume", "--dataset", "gone"], "Leave out --dataset"),

@@ -23,12 +23,12 @@ def run(profile, tmp_path, monkeypatch, capsys):
     """Runs `train-motion` with the tiny profile in a folder with two clips; status, stdout and stderr."""
     asked = []
 
-    def choose(name):
+    def choose(name, device):
         asked.append(name)
         return profile
 
     monkeypatch.setattr(cli_training, "choose_profile", choose)
-    monkeypatch.setattr(engine.Engine.__init__, "__defaults__", ("cpu", tmp_path / "packs", ""))
+    monkeypatch.setattr(engine.Engine.__init__, "__defaults__", (None, tmp_path / "packs", ""))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.toml").write_text(SETTINGS)
     for number in range(2):
@@ -38,7 +38,7 @@ def run(profile, tmp_path, monkeypatch, capsys):
 
     def run(*arguments) -> tuple[int, str, str]:
         try:
-            status = cli.main(["train-motion", *map(str, arguments)])
+            status = cli.main(["train-motion", "--device", "cpu", *map(str, arguments)])
         except SystemExit as ended:
             status = ended.code
         captured = capsys.readouterr()
@@ -57,6 +57,7 @@ def test_a_whole_run_resumed_and_prolonged(run, profile, tmp_path):
     status, out, err = run(*GOOD, "--settings", "mine.toml", "--steps", 3, "--title", "A jump", "--output", "out/run")
     output = tmp_path / "out" / "run"
     assert (status, out) == (0, f"{output / PACK}\n") and "There are 2 clips only" in err
+    assert "A step needs about" in err and "GB were expected)" in err
     assert "Create offers it as “A jump”." in err
     record = RunFolder.open(output)
     assert record.state().status == "finished" and [line["step"] for line in record.metrics("step")] == [1, 2, 3]

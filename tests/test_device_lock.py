@@ -126,6 +126,21 @@ def test_a_training_takes_step_after_step_when_nobody_waits(training):
     assert training.said == ["begun\n", "ended\n"] * 3
 
 
+def test_a_training_knows_when_it_is_waited_for(training, tmp_path):
+    """From the moment somebody stands at the gate to the end of that job; not of itself, nor of who works on another
+    GPU."""
+    lock = DeviceLock(tmp_path)
+    training.tell()
+    assert training.has_said(1) and not lock.wanted
+    job = Job(tmp_path)
+    assert until(lambda: lock.wanted) and not job.has_it.is_set() and not DeviceLock(tmp_path, "cuda:1").wanted
+    training.tell()
+    assert job.has_it.wait(PATIENCE) and lock.wanted
+    job.done.set()
+    job.join()
+    assert not lock.wanted
+
+
 def test_who_waits_can_stop(training, tmp_path):
     """The job goes, and nothing of it stays in the way of the next."""
     training.tell()

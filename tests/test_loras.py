@@ -10,10 +10,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from huvidpo_core.config import load_profile
 from huvidpo_core.errors import UserError
-from huvidpo_core.loras import Loras
+from huvidpo_core.loras import FIRST_FRAMES, Loras
 from huvidpo_core.models import cards, preference
 from huvidpo_core.models.menu import PackMenu
+from huvidpo_core.models.painter_loras import PainterLoras
+from huvidpo_core.models.painter_menu import PainterMenu
 from tests.models.conftest import adapter, add_preference, base_unet, describe, motion
 
 
@@ -63,6 +66,38 @@ def test_listed_renamed_sent_and_deleted(loras, pack, tmp_path):
         with pytest.raises(UserError, match=r"no LoRA|no longer there"):
             loras.delete(gone)
     assert names(loras) == ["two"]
+
+
+def test_those_for_first_frames_too(loras, pack, tmp_path):
+    """Listed in the place of an action's, renamed and deleted, card and samples with them; Create's menu is as the
+    files are; what is wrong is a sentence and changes nothing."""
+    painters, menu = PainterLoras(tmp_path / "packs"), PainterMenu(load_profile("miniature"), tmp_path / "packs")
+    sample = tmp_path / "00000-0.png"
+    sample.write_bytes(b"a picture")
+    for name in ("liked", "liked-2"):
+        painters.put(name, pack.preference_file("one"), {"best_step": 7}, [sample])
+    one, two = loras.list(FIRST_FRAMES)
+    assert (one.id, one.name, two.id) == ("lora:liked", "liked", "lora:liked-2") and one.card == {"best_step": 7}
+    assert loras.rename("lora:liked", " bright ") == "lora:bright"
+    assert [choice.id for choice in menu.choices()][1:3] == ["lora:bright", "lora:liked-2"]
+    (renamed, _) = loras.list(FIRST_FRAMES)
+    assert renamed.card == one.card and renamed.samples[0][0].read_bytes() == b"a picture"
+    assert loras.copy_out("lora:bright").name == "first_frame-bright.safetensors"
+    for name, words in (("liked-2", "LoRA 'liked-2' for first frames already"), ("../x", "file's name"), ("", "Type")):
+        with pytest.raises(UserError, match=words):
+            loras.rename("lora:bright", name)
+    loras.delete("lora:liked-2")
+    for gone in ("lora:liked-2", "lora:", "lora:../bright"):
+        with pytest.raises(UserError, match=r"no LoRA '.*' for first frames"):
+            loras.delete(gone)
+    with pytest.raises(UserError, match="beside the same action pack"):
+        loras.merge(["lora:bright", "lora:liked"], [1, 1], "both")
+    assert {path.name for path in (tmp_path / "packs" / "first_frame").iterdir()} == {
+        "bright",
+        "bright.json",
+        "bright.safetensors",
+    }
+    assert names(loras) == ["one", "two"]
 
 
 def test_one_that_fits_is_taken_in(loras, pack, tmp_path):

@@ -5,6 +5,7 @@ import errno
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import numpy as np
@@ -16,7 +17,9 @@ from huvidpo_core.config import load_profile
 from huvidpo_core.engine import Engine, choose_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.generation.downloads import fetch
+from huvidpo_core.models.painter_menu import PainterMenu
 from huvidpo_core.recipe import Recipe
+from huvidpo_core.workbench import Workbench
 from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_animatediff, make_profile, make_vae
 
 RECIPE = Recipe(prompt="a red horse runs", action="horse_run", style="cartoon")
@@ -46,7 +49,7 @@ def hub(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     homes = dict(zip(("stable-diffusion-xl-base-1.0", "dpo-sdxl-text2image-v1", "sdxl-vae-fp16-fix",
                       "stable-diffusion-v1-4"), ("sdxl", "dpo", "vae", "sd1"), strict=True))  # fmt: skip
-    for download in load_profile("full").downloads:
+    for download in load_profile("full").downloads_for():
         put_into_cache(cache, download.name, folder / homes[download.name.split("/")[1]], download.files)
     return cache
 
@@ -97,7 +100,7 @@ def test_full_has_what_it_is_compared_with(tmp_path, monkeypatch):
         _as_four_files(folder / part)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
     engine = Engine(full, tmp_path / "data", device="cpu")
-    for download, home in zip(full.downloads, ("sdxl", "dpo", "vae", "sd1"), strict=True):
+    for download, home in zip(full.downloads_for(), ("sdxl", "dpo", "vae", "sd1"), strict=True):
         put_into_cache(cache, download.name, folder / home, download.files)
     plain = full.painters[0]
     assert engine.missing_downloads() == engine.missing_downloads("sd15") == []
@@ -117,7 +120,9 @@ def test_full_has_what_it_is_compared_with(tmp_path, monkeypatch):
 def test_a_machine_that_cannot_run_it_is_told_before_anything_is_fetched(tmp_path, monkeypatch):
     """Without a GPU `full` says so and offers no download, from the app's start on; a device by name is insisting."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda: None)
+    monkeypatch.setattr(
+        "torch.accelerator.current_accelerator", lambda check_available=False: None if check_available else "cuda"
+    )
     engine = Engine(small_full(), tmp_path)
     engine.allow_downloads()
     for work in (engine.check_machine, lambda: list(engine.first_frame(RECIPE, threading.Event()))):
@@ -135,7 +140,7 @@ def test_nothing_is_fetched_before_the_person_agreed(tmp_path, monkeypatch):
 
     monkeypatch.setattr("huvidpo_core.generation.downloads.hf_hub_download", asked)
     engine = Engine(small_full(), tmp_path, device="cpu")
-    assert engine.missing_downloads() == list(load_profile("full").downloads)
+    assert engine.missing_downloads() == list(load_profile("full").downloads_for())
     engine.warm_up()
     with pytest.raises(UserError, match=r"stable-diffusion-xl-base-1.0 \(3.3 GB, CreativeML.*Agree"):
         list(engine.animate(RECIPE, np.zeros((HEIGHT, WIDTH, 3), np.uint8), threading.Event()))
@@ -172,15 +177,67 @@ def test_an_incomplete_download_is_still_missing(hub, tmp_path, monkeypatch):
     assert [download.name for download in missing] == ["mhdang/dpo-sdxl-text2image-v1"]
 
 
-@pytest.mark.parametrize(("gigabytes", "chosen"), [(None, "miniature"), (8, "miniature"), (24, "full")])
-def test_full_is_chosen_by_itself_only_where_the_gpu_has_the_memory(gigabytes, chosen, monkeypatch):
-    """No driver, a GPU of 8 GB, one of 24 GB; a named profile is taken as it is."""
+@pytest.mark.parametrize(
+    ("gigabytes", "device", "chosen"),
+    [
+        ((), None, "miniature"),
+        ((8,), None, "miniature"),
+        ((24,), None, "full"),
+        ((24,), "cpu", "miniature"),
+        ((8, 24), None, "miniature"),
+        ((8, 24), "cuda:1", "full"),
+        ((24, 8), "cuda:1", "miniature"),
+    ],
+)
+def test_full_is_chosen_by_itself_only_where_the_device_has_the_memory(gigabytes, device, chosen, monkeypatch):
+    """No driver, a GPU of 8 GB, one of 24 GB; of two the one that will be used, the first or the one named; not where
+    somebody insists on the CPU. A named profile is taken as it is."""
     import torch
 
     monkeypatch.setattr(engine_module.shutil, "which", lambda _: gigabytes and "nvidia-smi")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    properties = type("Properties", (), {"total_memory": (gigabytes or 0) * 1e9})
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
-    assert choose_profile(None).name == chosen
-    assert choose_profile("miniature").name == "miniature" and choose_profile("full").name == "full"
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: len(gigabytes))
+
+    def properties(device: torch.device) -> SimpleNamespace:
+        return SimpleNamespace(total_memory=gigabytes[device.index or 0] * 1e9)
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+    assert choose_profile(None, device).name == chosen
+    assert choose_profile("miniature").name == "miniature" and choose_profile("full", "cpu").name == "full"
+
+
+def test_another_base_changes_what_is_fetched(tmp_path, monkeypatch):
+    """SD-1.5 by the one line, SDXL's parts as they were; a local folder, nothing in its place. Who still draws with
+    SD-1.4 then asks for it when chosen."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    full = load_profile("full")
+    sdxl = [
+        "stabilityai/stable-diffusion-xl-base-1.0",
+        "mhdang/dpo-sdxl-text2image-v1",
+        "madebyollin/sdxl-vae-fp16-fix",
+    ]
+    sd14, sd15 = "CompVis/stable-diffusion-v1-4", "stable-diffusion-v1-5/stable-diffusion-v1-5"
+
+    def asked(base: str, *chosen: str) -> list[str]:
+        profile = dataclasses.replace(full, video=dataclasses.replace(full.video, base=base))
+        return [each.name for each in Workbench(profile, "cpu").missing_downloads(more(profile, *chosen))]
+
+    def more(profile, *chosen: str) -> list:
+        return [item for each in chosen for item in PainterMenu(profile, Path("nowhere")).downloads(each)]
+
+    assert asked(sd14) == asked(sd14, "sd15") == [*sdxl, sd14]
+    assert asked(sd15) == [*sdxl, sd15] and asked(sd15, "sd15") == [*sdxl, sd15, sd14]
+    assert asked("/a/folder") == sdxl
+    local = dataclasses.replace(full.first_frame, base="/x", unet="/y", vae="/z")
+    assert [each.name for each in dataclasses.replace(full, first_frame=local).downloads_for()] == [sd14]
+    files = {each.name: each.files for each in full.downloads}
+    assert files[sd15] == files[sd14]
+
+
+def test_offline_is_not_blamed_on_the_network(tmp_path, monkeypatch):
+    """HF_HUB_OFFLINE, and a model that is not there: huggingface_hub's own answer, in words that say what to do."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"nothing is fetched, for HF_HUB_OFFLINE is set\. Unset it") as caught:
+        fetch(load_profile("full").downloads[0])
+    assert "network" not in str(caught.value)

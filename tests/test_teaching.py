@@ -304,7 +304,8 @@ def test_the_app_teaches_in_a_process_of_its_own(engine, clips, monkeypatch):
     deadline = time.monotonic() + 60
     while not (words := (run.path / "log.txt").read_text()) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert words == f"-m huvidpo_core train-motion --resume --output {run.path} --profile tiny --data {engine.data}\n"
+    asked = f"--output {run.path} --profile tiny --data {engine.data} --device cpu"
+    assert words == f"-m huvidpo_core train-motion --resume {asked}\n"
     trainings = Engine(engine.profile, engine.data, "cpu", engine._packs_folder.parent).trainings
     assert [each.path for each in trainings.runs("teach")] == [run.path] and trainings.runs() == []
     assert trainings.find(run.path.name, "teach").path == run.path
@@ -360,3 +361,10 @@ def test_settings_that_were_tampered_with_are_a_sentence(begin, engine):
     (run.path / "material.json").unlink()
     with pytest.raises(UserError, match="Start the training anew"):
         work(run, engine)
+
+
+def test_a_compiled_profile_is_not_compiled_for_training(begin, engine):
+    """Compiled blocks and recomputed activations do not go together: `compile = true` is for making clips."""
+    profile = replace(engine.profile, video=replace(engine.profile.video, compile=True))
+    unet = Teaching(begin(), profile, CPU, Crew(), engine.data)._load().unet
+    assert all(module._compiled_call_impl is None for module in unet.modules())

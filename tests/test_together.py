@@ -162,7 +162,7 @@ def test_two_processes_make_exactly_the_pairs_that_were_asked_for(prompts, profi
 @pytest.fixture
 def run(profile, tmp_path, monkeypatch, capsys):
     """`make-pairs` in this process; exit status, stdout, stderr."""
-    monkeypatch.setattr(cli_together, "choose_profile", lambda name: profile)
+    monkeypatch.setattr(cli_together, "choose_profile", lambda *_: profile)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         try:

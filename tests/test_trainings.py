@@ -185,13 +185,14 @@ def until(true) -> bool:
 
 
 def test_a_run_is_a_process_of_its_own_with_a_record(engine, run, interpreter):
-    """It is asked to resume this run; what it prints is in the log; it is running for whoever opens the folder, is not
-    started twice or removed; killed, it has died without a zombie, and can be started again and removed."""
+    """It is asked to resume this run, on the app's own device; what it prints is in the log; it is running for whoever
+    opens the folder, is not started twice or removed; killed, it has died without a zombie, and can be started again
+    and removed."""
     run.ask_to_stop()  # an old wish
     engine.trainings.start(run)
-    assert until(lambda: interpreter.exists() and interpreter.read_text().count("\n") == 10)
+    assert until(lambda: interpreter.exists() and interpreter.read_text().count("\n") == 12)
     wanted = ["-m", "huvidpo_core", "align", "--resume", "--output", str(run.path), "--profile", "tiny", "--data"]
-    assert interpreter.read_text().splitlines() == [*wanted, str(engine.data)]
+    assert interpreter.read_text().splitlines() == [*wanted, str(engine.data), "--device", "cpu"]
     assert until(lambda: (run.path / "log.txt").read_text() == "hello\n")
     found = Engine(engine.profile, engine.data, "cpu").trainings.find(run.path.name)
     state = found.state()
@@ -212,6 +213,26 @@ def test_a_run_is_a_process_of_its_own_with_a_record(engine, run, interpreter):
     assert until(lambda: found.state().status == "died")
     engine.trainings.remove(found)
     assert engine.trainings.runs() == [] and not run.path.exists()
+
+
+@pytest.mark.parametrize(("device", "plan"), [(None, ""), ("cuda:1", "12")])
+def test_the_process_goes_by_what_the_app_was_told_to_go_by(profile, run, engine, interpreter, device, plan):
+    """Device and plan, where somebody insists on them; else it finds its own."""
+    Engine(profile, engine.data, device, plan=plan).trainings.start(run)
+    end = ["--device", "cuda:1", "--plan", "12"] if device else []
+    assert until(lambda: interpreter.exists() and interpreter.read_text().count("\n") == 10 + len(end))
+    assert interpreter.read_text().splitlines()[10:] == end
+
+
+def test_whoever_shares_the_device_is_told_when_a_training_has_begun(engine, run, interpreter):
+    """Once the record says that it is running, so that whoever looks later sees it as well; and not when it ends."""
+    seen, trainings = [], engine.trainings
+    trainings.begun = lambda: seen.append(trainings.running())
+    assert not trainings.running()
+    trainings.start(run)
+    assert seen == [True]
+    psutil.Process(run.state().pid).kill()
+    assert until(lambda: not trainings.running()) and seen == [True]
 
 
 def test_what_follows_a_training_is_done_when_its_process_has_ended(engine, run, interpreter, caplog):

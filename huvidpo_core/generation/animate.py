@@ -48,14 +48,16 @@ class Animator:
         device: torch.device,
         dtype: torch.dtype,
         plan: Plan = Plan(),  # noqa: B008  (frozen)
+        autocast: torch.dtype | None = None,
     ) -> "Animator":
-        """Load a profile's video model; a plain 2D UNet is inflated. Raises UserError for a missing or broken part."""
+        """Load a profile's video model; a plain 2D UNet is inflated. `autocast` is what the network will be computed
+        in, where that is not `dtype`. Raises UserError for a missing or broken part."""
         base = local_folder(config.base)
         unet = load_video_unet(base, dtype)
         with readable(base):
             tokenizer = AutoTokenizer.from_pretrained(base, subfolder="tokenizer", local_files_only=True)
         unet.set_key_frames(config.key_frames)
-        attention = choose_attention(unet.to(device).eval(), config.attention, device)
+        attention = choose_attention(unet.to(device).eval(), config.attention, device, autocast)
         if config.compile:
             unet.compile_repeated_blocks()
         return cls(
@@ -70,11 +72,9 @@ class Animator:
         )
 
     def to(self, device: torch.device | str) -> None:
-        """Bring all that computes to a device, with what an action pack has displaced."""
+        """Bring all that computes to a device."""
         for part in (self.unet, self.vae, self.text_encoder):
             part.to(device)
-        if self.unet.base_motion:
-            self.unet.base_motion = {name: value.to(device) for name, value in self.unet.base_motion.items()}
 
     @torch.inference_mode()
     def embed(self, text: str) -> Tensor:

@@ -2,7 +2,7 @@
 
 import logging
 
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from huvidpo_core.config import Download
@@ -28,6 +28,11 @@ def fetch(download: Download) -> None:
             raise UserError(
                 f"The disk is full: the model {download.name} needs {download.gigabytes} GB. Free some space, then try "
                 "again: what arrived is kept."
+            ) from error
+        if constants.is_offline_mode():
+            raise UserError(
+                f"The model {download.name} is not on this machine, and nothing is fetched, for HF_HUB_OFFLINE is set. "
+                "Unset it, or name a folder in assets/profiles."
             ) from error
         raise UserError(
             f"The model {download.name} could not be downloaded ({type(error).__name__}). Check the network and, for a "

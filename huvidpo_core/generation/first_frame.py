@@ -23,23 +23,34 @@ from diffusers import (
 )
 from PIL import Image
 from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from huvidpo_core.config import FirstFrameConfig
 from huvidpo_core.errors import Stopped, UserError
-from huvidpo_core.generation.latents import decode, fit_preview, latents_to_rgb
+from huvidpo_core.generation.latents import check_finite, decode, fit_preview, latents_to_rgb
 from huvidpo_core.generation.loading import component_folder, load_component, load_vae, local_folder, readable
 from huvidpo_core.media import fit
 
-# By what model_index.json names: text to picture, repainting, and what both are told.
-_KINDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
-    "StableDiffusionXLPipeline": (
+
+@dataclass(frozen=True)
+class _Kind:
+    text_to_image: Any
+    inpaint: Any
+    encoders: dict[str, Any]  # of the text, by their names in the pipeline
+    told: dict[str, Any]  # both pipelines
+
+
+_KINDS = {  # by what model_index.json names
+    "StableDiffusionXLPipeline": _Kind(
         StableDiffusionXLPipeline,
         StableDiffusionXLInpaintPipeline,
+        {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection},
         {"add_watermarker": False},
     ),
-    "StableDiffusionPipeline": (
+    "StableDiffusionPipeline": _Kind(
         StableDiffusionPipeline,
         StableDiffusionInpaintPipeline,
+        {"text_encoder": CLIPTextModel},
         {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
     ),
 }
@@ -80,19 +91,21 @@ class FirstFramePainter:
             UserError: a part is missing or unreadable.
         """
         base = local_folder(config.base)
-        text_to_image, repainting, options = _kind(base)
-        parts = dict(shared or {})
+        kind, parts = _kind(base), dict(shared or {})
         if "vae" not in parts:
             parts["vae"] = load_vae(component_folder(config.vae or config.base, "vae"), dtype)
-        if "unet" not in parts and (config.unet or shared):
-            parts["unet"] = load_component(
-                UNet2DConditionModel, component_folder(config.unet or config.base, "unet"), dtype
-            )
+        if "unet" not in parts:
+            folder = component_folder(config.unet or config.base, "unet")
+            parts["unet"] = load_component(UNet2DConditionModel, folder, dtype)
+        for name, encoder in kind.encoders.items():
+            if name not in parts:
+                parts[name] = load_component(encoder, base / name, dtype)
         with readable(base):
-            pipeline = text_to_image.from_pretrained(base, **parts, **options, dtype=dtype, local_files_only=True)
+            parts |= kind.told
+            pipeline = kind.text_to_image.from_pretrained(base, **parts, dtype=dtype, local_files_only=True)
         if device:
             pipeline.to(device)
-        inpaint = repainting(**{**pipeline.components, **options})
+        inpaint = kind.inpaint(**{**pipeline.components, **kind.told})
         for each in (pipeline, inpaint):
             each.set_progress_bar_config(disable=True)
         return cls(pipeline, inpaint, config, parts_on)
@@ -190,6 +203,7 @@ class FirstFramePainter:
             picture = pipeline(callback_on_step_end=after_step, output_type="np", **arguments).images[0]
         if stopped:
             raise Stopped
+        check_finite(torch.from_numpy(picture))
         return (picture * 255).round().astype(np.uint8)
 
     @contextmanager
@@ -208,7 +222,7 @@ class FirstFramePainter:
             pipeline.to("cpu")
 
 
-def _kind(base: Path) -> tuple[Any, Any, dict[str, Any]]:
+def _kind(base: Path) -> _Kind:
     with readable(base):
         name = json.loads((base / "model_index.json").read_text(encoding="utf-8")).get("_class_name", "")
     if name not in _KINDS:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, SparseControlNetModel, UNet2DConditionModel, UNetMotionModel
 from torch import nn
 
 from huvidpo_core.config import Profile
@@ -15,7 +15,7 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.generation.loading import component_folder
 from huvidpo_core.generation.plans import Plan
 from huvidpo_core.models import VideoUNet
-from huvidpo_core.models.architectures import FACTOR, SD14, SD14_TEXT, SDXL, SDXL_TEXT, VAE
+from huvidpo_core.models.architectures import ANIMATEDIFF, FACTOR, SD14, SD14_TEXT, SDXL, SDXL_TEXT, VAE
 from huvidpo_core.models.counting import AsOnDevice, LiveBytes
 
 HALF = torch.float16
@@ -24,19 +24,25 @@ LIBRARIES, WASTE = 0.6e9, 1.1  # a CUDA context; what its allocator holds for wh
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes at the peak of drawing a first frame and of animating it, with libraries and the allocator's waste."""
+    """Bytes at the peak of drawing a first frame, of animating it, and of animating it by AnimateDiff (0: the profile
+    has none); with libraries and the allocator's waste."""
 
     drawing: float
     animating: float
+    compared: float = 0.0
 
     @property
     def peak(self) -> float:
-        """The larger one."""
+        """The larger one of the first two, which a profile is for."""
         return max(self.drawing, self.animating)
 
 
 def footprint(profile: Profile, plan: Plan, frames: int = 0) -> Footprint:
-    """Count a profile of the Stable Diffusion kind in half precision; without `frames`, those of the profile."""
+    """Count a profile of the Stable Diffusion kind in half precision; without `frames`, those of the profile. One that
+    needs no GPU fits on any, and is not counted: 0.
+    """
+    if not profile.gpu_gigabytes:
+        return Footprint(0.0, 0.0)
     first, video = profile.first_frame, profile.video
     unet = _config(first.unet or first.base, "unet", SDXL)
     drawing = _unet_2d(_frozen(unet), first.height, first.width, 2 if plan.both_guided else 1)
@@ -52,9 +58,12 @@ def footprint(profile: Profile, plan: Plan, frames: int = 0) -> Footprint:
     else:
         draws = painter + max(drawing.works, picture.works)
     moves = animator + max(animating.works, clip.works)
+    other = _animatediff(video.height, video.width, frames or video.frames)  # its networks in place of the animator's
+    compares = animator - animating.held + other.held + max(other.works, clip.works)
     if plan.resident == "all":
-        draws, moves = draws + animator, moves + painter
-    return Footprint(LIBRARIES + WASTE * draws, LIBRARIES + WASTE * moves)
+        draws, moves, compares = draws + animator, moves + painter, compares + painter
+    peaks = (draws, moves, compares if profile.animatediff else None)
+    return Footprint(*(0.0 if peak is None else LIBRARIES + WASTE * peak for peak in peaks))
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,21 @@ def _unet_3d(config: str, height: int, width: int, frames: int, batch: int) -> _
 
 
 @cache
+def _animatediff(height: int, width: int, frames: int) -> _Cost:
+    """As published; its pipeline always guides both ways at once."""
+    unet, control = _on_meta(UNetMotionModel, _frozen(ANIMATEDIFF)), _on_meta(SparseControlNetModel, "{}")
+    size = (frames, height // FACTOR, width // FACTOR)
+    latents, text = _like(2, unet.config.in_channels, *size), _like(2 * frames, 77, unet.config.cross_attention_dim)
+    condition = {"controlnet_cond": _like(*latents.shape), "conditioning_mask": _like(2, 1, *size)}
+
+    def step() -> None:
+        down, middle = control(latents, 1, text, **condition, return_dict=False)
+        unet(latents, 1, text, down_block_additional_residuals=down, mid_block_additional_residual=middle)
+
+    return _cost(nn.ModuleList([unet, control]), step)
+
+
+@cache
 def _vae(config: str, height: int, width: int, chunk: int) -> _Cost:
     vae = _on_meta(AutoencoderKL, config)
     latents = _like(chunk, vae.config.latent_channels, height // FACTOR, width // FACTOR)
@@ -100,8 +124,8 @@ def _cost(network: nn.Module, work: Callable[[], Any]) -> _Cost:
 def _on_meta(kind: Any, config: str) -> nn.Module:
     with torch.device("meta"):
         network = kind.from_config(json.loads(config))
-    for parameter in network.parameters():
-        parameter.data = parameter.data.to(HALF)
+    for tensor in (*network.parameters(), *network.buffers()):
+        tensor.data = tensor.data.to(HALF)
     return network
 
 

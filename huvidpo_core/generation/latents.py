@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from huvidpo_core.errors import UserError
+
 EPSILON = 1e-8  # under AdaIN's root, as published
 
 
@@ -45,6 +47,9 @@ def decode(vae: nn.Module, latents: Tensor, chunk: int = 4) -> np.ndarray:
 
     Colours are cut down to whole levels, not rounded, as the published sampler does: histogram matching (method 4.5)
     magnifies the difference, to 15 levels on the reference clip.
+
+    Raises:
+        UserError: the VAE's numbers overflowed, which would be black pictures.
     """
     device, dtype = _home(vae)
     shift, scale = _shift_and_scale(vae)
@@ -52,8 +57,18 @@ def decode(vae: nn.Module, latents: Tensor, chunk: int = 4) -> np.ndarray:
     parts = []
     for part in frames.flatten(0, 1).split(chunk):
         picture = vae.decode(part.to(device, dtype)).sample.float()  # (n, 3, H, W), -1 to 1
+        check_finite(picture)
         parts.append(((picture / 2 + 0.5).clamp(0, 1) * 255).to("cpu", torch.uint8))
     return torch.cat(parts).unflatten(0, frames.shape[:2]).movedim(2, -1).numpy()
+
+
+def check_finite(picture: Tensor) -> None:
+    """Raise a UserError where what a VAE made of latents is no picture."""
+    if not picture.isfinite().all():
+        raise UserError(
+            "The numbers overflowed when the picture was made of its latents: half precision was not enough for the "
+            "VAE. Set precision = 'float32' in the profile, or name a VAE that bears half precision."
+        )
 
 
 def draw_noise(

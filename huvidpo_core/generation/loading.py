@@ -17,6 +17,7 @@ from huvidpo_core.config import Attention, resolve
 from huvidpo_core.errors import UserError, out_of_memory
 from huvidpo_core.models import VideoUNet
 from huvidpo_core.models.vae import PatchAutoencoderKL
+from huvidpo_core.models.weights import model_hash
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +67,13 @@ def load_component(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
 
 def load_video_unet(base: Path, dtype: torch.dtype) -> VideoUNet:
     """The UNet in a model's folder: a plain 2D one is inflated, an inflated one knows its key frames."""
+    short = dtype == torch.bfloat16  # of the digits that tell one base model from another
+    how = weights_of(base / "unet") | {"dtype": torch.float32 if short else dtype}
     with readable(base):
-        layout = weights_of(base / "unet")
-        return VideoUNet.from_pretrained(base, subfolder="unet", dtype=dtype, local_files_only=True, **layout)
+        unet = VideoUNet.from_pretrained(base, subfolder="unet", local_files_only=True, **how)
+    if short:
+        unet.base_hash = model_hash(unet)
+    return unet.to(dtype)
 
 
 def weights_of(folder: Path) -> dict[str, Any]:
@@ -91,11 +96,14 @@ def load_vae(folder: Path, dtype: torch.dtype) -> torch.nn.Module:
     return load_component(kind, folder, dtype)
 
 
-def choose_attention(unet: VideoUNet, wish: Attention, device: torch.device) -> Attention:
+def choose_attention(
+    unet: VideoUNet, wish: Attention, device: torch.device, autocast: torch.dtype | None = None
+) -> Attention:
     """Set how the network on `device` computes attention, through diffusers' dispatcher; what was chosen is returned.
 
     "sdpa" is PyTorch's own. "auto" takes xformers on a CUDA device where a small clip gets through with it: that
     depends not only on its being there but on its version, the GPU, the precision and the width of the network's heads.
+    With `autocast` it is tried in that precision, in which a training computes.
 
     Raises:
         UserError: another one was asked for by name and does not work here.
@@ -105,14 +113,16 @@ def choose_attention(unet: VideoUNet, wish: Attention, device: torch.device) -> 
     backend = "xformers" if wish == "auto" else wish
     try:
         unet.set_attention_backend(backend)
-        _small_pass(unet)
+        with torch.autocast(device.type, autocast, enabled=autocast is not None):
+            _small_pass(unet)
         return backend
     except (ImportError, RuntimeError, ValueError) as error:
         unet.set_attention_backend("native")
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         if wish != "auto":
             raise UserError(
-                f"{backend} does not work here ({reason}). Install what it takes, or choose attention = 'auto'."
+                f"{backend} does not work here ({reason}). Choose attention = 'auto' in the profile, or see to what it "
+                "lacks."
             ) from error
         log.info("attention without xformers: %s", reason)
         return "sdpa"

@@ -14,14 +14,27 @@ from huvidpo_core.generation.animate import Animator
 from huvidpo_core.generation.animatediff import AnimateDiff
 from huvidpo_core.generation.animators import Animators
 from huvidpo_core.generation.first_frame import FirstFramePainter
-from huvidpo_core.generation.footprint import footprint
+from huvidpo_core.generation.footprint import LIBRARIES, footprint
 from huvidpo_core.generation.painters import Painters
-from huvidpo_core.generation.plans import Plan, choose_plan, find_device, memory_of
+from huvidpo_core.generation.plans import Plan, choose_plan, free_memory, give_back, memory_of, smaller
 from huvidpo_core.models.pack_weights import apply_pack, remove_pack
 from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.recipe import ANIMATEDIFF, LAMP
 
 log = logging.getLogger(__name__)
+
+
+def plan_for(profile: Profile, device: torch.device, wish: str = "", *, forced: bool = False) -> Plan:
+    """The plan to load by now: as `choose_plan`, and where others hold memory too, the largest that fits what is free.
+    The smallest is worth a try in any case. Raises UserError.
+    """
+    plan = choose_plan(profile, device, wish, forced=forced)
+    if device.type == "cpu":
+        return plan
+    free = free_memory(device)
+    while not wish and footprint(profile, plan).peak > free and (less := smaller(plan)):
+        plan = less
+    return plan
 
 
 @dataclass(frozen=True)
@@ -36,28 +49,27 @@ class Models:
     expected: float = 0.0  # bytes of the GPU at the peak, counted beforehand; 0 where nobody counted
 
     @classmethod
-    def load(cls, profile: Profile, device: str | None, plan: str = "") -> "Models":
-        """Load both halves of a profile: on the device named, else on the GPU there is; by the memory plan named, else
-        by the one for the device.
+    def load(cls, profile: Profile, device: torch.device, plan: Plan) -> "Models":
+        """Load both halves of a profile on a device, by a plan (`plan_for`).
 
         Raises:
-            UserError: a part is missing or unreadable, or the profile is too large for the device.
+            UserError: a part is missing or unreadable.
         """
-        where = find_device(device)
-        chosen = choose_plan(profile, where, plan, forced=bool(device))
-        dtype = _precision(profile, where)
-        log.info("loading %s on %s in %s: %s", profile.title, where, dtype, chosen.words)
+        dtype = _precision(profile, device)
+        log.info("loading %s on %s in %s: %s", profile.title, device, dtype, plan.words)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)  # former models', by another plan
         for library in (diffusers.utils.logging, transformers.utils.logging):
             library.disable_progress_bar()  # stderr is for sentences; the faces have progress of their own
             library.set_verbosity_error()
-        parts_on = where if chosen.resident == "parts" else None
+        parts_on = device if plan.resident == "parts" else None
         painter = FirstFramePainter.load(profile.first_frame, device=None, dtype=dtype, parts_on=parts_on)
-        animator = Animator.load(profile.video, device=where, dtype=dtype, plan=chosen)
-        painters = Painters(profile, painter, animator, where, chosen)
-        expected = footprint(profile, chosen).peak if chosen.name else 0.0
-        models = cls(painters, Animators(profile, animator, where), where, chosen, profile, expected)
+        animator = Animator.load(profile.video, device=device, dtype=dtype, plan=plan)
+        painters = Painters(profile, painter, animator, device, plan)
+        expected = footprint(profile, plan).peak if plan.name else 0.0
+        models = cls(painters, Animators(profile, animator, device), device, plan, profile, expected)
         models.animator_for(None)
-        if chosen.resident == "all":
+        if plan.resident == "all":
             models.painter_for("")
         return models
 
@@ -71,20 +83,21 @@ class Models:
             words.append(f"plan for {self.plan.name} GB: {self.plan.words}")
         words.append({"sdpa": "PyTorch's attention"}.get(self.animator.attention, self.animator.attention))
         if self.device.type == "cuda" and (peak := torch.cuda.max_memory_reserved(self.device)):
-            words.append(f"{peak / 1e9:.1f} GB at the peak so far")
+            words.append(f"{(peak + LIBRARIES) / 1e9:.1f} GB at the peak so far")
         if self.expected:
             words.append(f"{self.expected / 1e9:.1f} GB expected")
         return ", ".join(words)
 
-    def check_room(self, frames: int) -> None:
-        """Raise a UserError, before the work, for a clip longer than the GPU has memory for; the plan sees to those of
-        the profile's own length."""
+    def check_room(self, frames: int, pack: str | None = None) -> None:
+        """Raise a UserError, before the work, for a clip longer than the GPU has memory for when this entry of the
+        menu of motions animates; the plan sees to those of the profile's own length."""
         own, there = self.profile.video.frames, memory_of(self.device)
         if frames <= own or not (self.plan.name and there):
             return
 
         def needed(count: int) -> float:
-            return footprint(self.profile, self.plan, count).animating
+            made = footprint(self.profile, self.plan, count)
+            return made.compared if pack == ANIMATEDIFF else made.animating
 
         if (need := needed(frames)) > there:
             most = next((count for count in range(frames - 4, own, -4) if needed(count) <= there), own)
@@ -104,6 +117,12 @@ class Models:
         if self.plan.resident != "all":
             self.painters.rest()
         return self.animators.use(pack)
+
+    def rest(self) -> None:
+        """Leave the device to others, with what is kept in reserve there."""
+        self.painters.rest()
+        self.animators.rest()
+        give_back(self.device)
 
     @property
     def animator(self) -> Animator:

@@ -59,7 +59,8 @@ class Painters:
     def rest(self) -> None:
         """Leave the device to others."""
         if self._there in self._loaded:
-            self._loaded[self._there].text_to_image.to("cpu")
+            for painter in self._loaded.values():  # of those before, text encoders and VAE may be there still
+                painter.text_to_image.to("cpu")
         self._there = "nobody"
 
     def _load(self, name: str) -> FirstFramePainter:

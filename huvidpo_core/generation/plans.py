@@ -1,5 +1,6 @@
 """Which parts of the models are on a GPU at the same time: a plan for each size of memory, from assets/plans.toml."""
 
+import gc
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -79,7 +80,7 @@ def choose_plan(profile: Profile, device: torch.device, wish: str = "", *, force
 
 def find_device(wish: str | None) -> torch.device:
     """The device wished for, else the GPU there is, else the CPU. Raises UserError for one that is not there."""
-    there = torch.accelerator.current_accelerator()
+    there = torch.accelerator.current_accelerator(check_available=True)  # else what PyTorch was built for
     if not wish:
         return there or torch.device("cpu")
     with suppress(RuntimeError):  # for words that name none
@@ -102,3 +103,20 @@ def memory_of(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return torch.mps.recommended_max_memory() if device.type == "mps" else 0
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of an accelerator's memory that nobody holds, once this process has given back what it does not use."""
+    gc.collect()
+    give_back(device)
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return memory_of(device) - torch.mps.driver_allocated_memory() if device.type == "mps" else 0
+
+
+def give_back(device: torch.device) -> None:
+    """Let others have the memory that PyTorch keeps in reserve on an accelerator."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

@@ -21,6 +21,9 @@ SDXL: dict[str, Any] = {
 }
 """Stable Diffusion XL's UNet."""
 
+ANIMATEDIFF: dict[str, Any] = {"cross_attention_dim": 768, "use_motion_mid_block": False}
+"""Stable Diffusion 1.x's UNet with AnimateDiff's motion modules. SparseCtrl's network is diffusers' default."""
+
 VAE: dict[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,

@@ -12,6 +12,8 @@ from torch import Tensor
 from huvidpo_core.config import KeyFrames
 from huvidpo_core.models.frames import FrameCount
 
+AT_ONCE = 65_535  # sequences: the most blocks that CUDA has room for along the dimension where kernels count them
+
 
 class _Processor:
     """What the processors share. Keys are never masked, so there is one way through.
@@ -23,6 +25,9 @@ class _Processor:
 
     def attend(self, attn: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Queries (m, q, heads, dim), keys and values (m, k, heads, dim) -> (m, q, heads * dim)."""
+        if len(query) > AT_ONCE:
+            parts = zip(*(tokens.split(AT_ONCE) for tokens in (query, key, value)), strict=True)
+            return torch.cat([self.attend(attn, *part) for part in parts])
         out = dispatch_attention_fn(query, key, value, scale=attn.scale, backend=self._attention_backend)
         return out.flatten(-2)
 

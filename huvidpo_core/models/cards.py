@@ -1,14 +1,16 @@
-"""The preference LoRAs beside an action pack as files: what is known of each, on trial or not; renamed, removed.
+"""LoRAs as files, those beside an action pack and those for first frames (`painter_loras`): what is known of each, on
+trial or not; renamed, removed.
 
-A LoRA's card is `preference-NAME.json` beside its file: what it was made from and how it did, as JSON. One whose card
-says `"trial": true` may be generated with but stands in no menu: a blind round shows it to people under no name.
-Sample clips lie in the folder `preference-NAME`, named by step and number: `00000-1.mp4` is one by the base,
+A LoRA's card lies beside its file, `preference-NAME.json` beside a pack: what it was made from and how it did, as
+JSON. One whose card says `"trial": true` may be generated with but stands in no menu: a blind round shows it to people
+under no name. Samples lie in the folder `preference-NAME`, named by step and number: `00000-1.mp4` is one by the base,
 `00040-1.mp4` the same first frame and seed by the LoRA, which is the training's of step 40. No torch.
 """
 
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,29 +90,34 @@ def put(pack: ActionPack, name: str, source: Path, card: Mapping[str, Any], clip
     return file
 
 
-def rename(pack: ActionPack, old: str, new: str) -> None:
-    """Give a LoRA another name, its card and clips too. Raises UserError: it is not there, the name is taken or cannot
-    be one."""
-    file, target = existing(pack, old), free_file(pack, new)
+def rename(file: Path, target: Path) -> None:
+    """Move the LoRA in `file` to `target`, which is free, its card and samples too. Raises UserError: that may not be;
+    all is then as it was."""
     write_card(target, read_card(file))
+    old, new = _samples(file), _samples(target)
     try:
-        shutil.rmtree(_samples(target), ignore_errors=True)
-        if _samples(file).is_dir():
-            _samples(file).rename(_samples(target))
+        shutil.rmtree(new, ignore_errors=True)
+        if old.is_dir():
+            old.rename(new)
         file.rename(target)
     except OSError as error:
+        with suppress(OSError):
+            target.with_suffix(".json").unlink()
+            if new.is_dir():
+                new.rename(old)
         raise UserError(f"The LoRA could not be renamed ({error.strerror}).") from error
-    file.with_suffix(".json").unlink(missing_ok=True)
+    with suppress(OSError):  # the LoRA has its new name; a card that is left tells of nothing
+        file.with_suffix(".json").unlink()
 
 
-def remove(pack: ActionPack, name: str) -> None:
-    """Delete a LoRA, its card and clips. Raises UserError: it is not there, or may not be deleted."""
-    file = existing(pack, name)
+def remove(file: Path) -> None:
+    """Delete a LoRA, its card and samples. Raises UserError: it may not be deleted, and all is as it was."""
     try:
         file.unlink()
-        file.with_suffix(".json").unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"The LoRA could not be deleted ({error.strerror}).") from error
+    with suppress(OSError):
+        file.with_suffix(".json").unlink()
     shutil.rmtree(_samples(file), ignore_errors=True)
 
 

@@ -62,8 +62,9 @@ class VideoUNet(UNet2DConditionModel):
         if self.config.only_cross_attention not in (False, None):
             raise UserError("A UNet without self-attention (only_cross_attention) cannot be inflated.")
         self.frames = FrameCount()
-        self.base_motion: dict[str, Tensor] | None = None  # what an action pack displaced (`pack_weights.py`)
+        self.base_motion: dict[str, Tensor] | None = None  # on the CPU: what a pack displaced (`pack_weights.py`)
         self.base_key_frames: KeyFrames | None = None
+        self.base_hash: str | None = None  # from before it was rounded to bfloat16 (`weights.model_hash`)
         _wrap(self, self.frames)
         processors = {
             "attn1": SparseCausalProcessor(key_frames, self.frames),

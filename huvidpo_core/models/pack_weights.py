@@ -60,7 +60,7 @@ def apply_pack(
         adapter = lora.read(pack.preference_file(preference), unet)
 
     if unet.base_motion is None:
-        unet.base_motion = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        unet.base_motion = {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters.items()}
         unet.base_key_frames = unet.config.key_frames
     _mix(parameters, unet.base_motion, motion, strength)
     wanted = key_frames or pack.key_frames

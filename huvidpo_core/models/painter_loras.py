@@ -23,7 +23,7 @@ class PainterLoras:
 
     def names(self) -> list[str]:
         """Those that are there, by the alphabet."""
-        return sorted(path.stem for path in self._folder.glob("*.safetensors") if not path.name.startswith("."))
+        return [path.stem for path in self._files]
 
     def file(self, name: str) -> Path:
         """Where a LoRA lies. Raises UserError when it is not there."""
@@ -34,11 +34,17 @@ class PainterLoras:
 
     def free_file(self, name: str) -> Path:
         """Where a new LoRA of this name is to lie. Raises UserError when the name is taken or cannot be one."""
-        if not name or name != Path(name).name or name.startswith("."):
+        if not name:
+            raise UserError("Type a name for the LoRA first.")
+        if name != Path(name).name or name.startswith("."):
             raise UserError(f"{name!r} cannot be a file's name; choose letters, digits and dashes for a LoRA.")
         if name in self.names():
             raise UserError(f"There is a LoRA '{name}' for first frames already. Choose another name.")
         return self._folder / f"{name}.safetensors"
+
+    def files(self) -> dict[str, Path]:
+        """Where each lies, by what a recipe calls its painter."""
+        return {PREFIX + path.stem: path for path in self._files}
 
     def put(self, name: str, source: Path, card: Mapping[str, Any], samples: Sequence[Path] = ()) -> Path:
         """Copy a LoRA there, its card and sample pictures first; returns where it lies. Raises UserError as
@@ -48,6 +54,11 @@ class PainterLoras:
         cards.write_card(file, card)
         media.copy_whole(source, file)
         return file
+
+    @property
+    def _files(self) -> list[Path]:
+        found = (path for path in self._folder.glob("*.safetensors") if not path.name.startswith("."))
+        return sorted(found, key=lambda path: path.stem)
 
     @property
     def _folder(self) -> Path:

@@ -30,7 +30,8 @@ class PainterMenu:
 
     def downloads(self, choice: str) -> tuple[Download, ...]:
         """What this painter takes besides the profile's own downloads."""
-        return next((each.downloads for each in self.profile.painters if each.name == choice), ())
+        chosen = next((each for each in self.profile.painters if each.name == choice), None)
+        return (*self.profile.downloads_for(chosen), *chosen.downloads) if chosen else ()
 
     def check(self, choice: str) -> None:
         """Raise a UserError that lists who there is, unless `choice` is one of them."""

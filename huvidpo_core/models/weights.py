@@ -40,8 +40,11 @@ def model_hash(unet: nn.Module) -> str:
     STRUCTURE is a SHA-256 over names and shapes of all tensors that are neither motion nor LoRA, VALUES over up to
     about a thousand evenly spread numbers of each, rounded to float16. So it stays the same when a pack or an adapter
     is put in and when the model is stored in float16 and read back, and differs between any two trained models.
-    (Not so for bfloat16 storage, which keeps fewer digits: `same_base` then looks at the structure alone.)
+    (Not so for bfloat16 storage, which keeps fewer digits: a network's `base_hash` is from before it was rounded, and
+    without one `same_base` looks at the structure alone.)
     """
+    if known := getattr(unet, "base_hash", None):
+        return known
     structure, values = hashlib.sha256(), hashlib.sha256()
     base = {plain_name(k): v for k, v in unet.state_dict().items() if "lora_" not in k and not is_motion(k)}
     for name, tensor in sorted(base.items()):
@@ -54,7 +57,8 @@ def model_hash(unet: nn.Module) -> str:
 def same_base(fingerprint: str, unet: nn.Module) -> bool:
     """Whether `fingerprint` is that of the base in `unet`."""
     own = model_hash(unet)
-    if any(parameter.dtype == torch.bfloat16 for parameter in unet.parameters()):
+    rounded = any(parameter.dtype == torch.bfloat16 for parameter in unet.parameters())
+    if rounded and not getattr(unet, "base_hash", None):
         return own.partition("-")[0] == fingerprint.partition("-")[0]
     return own == fingerprint
 

@@ -1,7 +1,7 @@
 """A dataset as one .zip, out and back in, as it travels through a browser.
 
-What comes in was written by anybody: of an archive only `votes.json` and `clips/ID.mp4` are read, under names that are
-made here, and never more bytes than `LARGEST`, whatever the archive says of itself.
+What comes in was written by anybody: of an archive only `votes.json`, `clips/ID.mp4` and `pictures/HASH.png` are read,
+under names that are made here, and never more bytes than `LARGEST`, whatever the archive says of itself.
 """
 
 import shutil
@@ -14,15 +14,16 @@ from pathlib import Path, PurePosixPath
 
 from huvidpo_core.errors import UserError
 from huvidpo_core.files import cannot_write, whole_file
-from huvidpo_core.preferences import portable
+from huvidpo_core.preferences import picture_exchange, portable
 from huvidpo_core.preferences.exchange import export
 from huvidpo_core.preferences.imports import ID, import_votes
+from huvidpo_core.preferences.picture_exchange import HASH
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.progress import Progress, Stopwatch
 
 LARGEST = 2_000_000_000  # bytes that an archive may hold, unpacked
 CHUNK = 2**20  # bytes read at a time
-SQUEEZED = (".mp4", ".parquet")  # packed already
+SQUEEZED = (".mp4", ".png", ".parquet")  # packed already
 
 Report = Callable[[Progress], object]
 
@@ -90,14 +91,23 @@ def _wanted(source: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo
         raise UserError(f"{source.name} holds no {portable.NAME}. Choose a .zip that Export has made here.")
     wanted = {portable.NAME: entries[roots[0] / portable.NAME]}
     for path, entry in entries.items():
-        if path.parent == roots[0] / "clips" and path.suffix == ".mp4" and ID.fullmatch(path.stem):
-            wanted[f"clips/{path.name}"] = entry
+        place = _place(path.name)
+        if place and path == roots[0] / place:
+            wanted[place] = entry
     plain = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
     if any(entry.flag_bits & 1 or entry.compress_type not in plain for entry in wanted.values()):
         raise UserError(f"{source.name} is packed with a password or an unusual method. Pack it as a plain .zip.")
     if sum(entry.file_size for entry in wanted.values()) > LARGEST:
         raise _too_large(source)
     return wanted
+
+
+def _place(name: str) -> str:
+    """Where a file of this name lies in a dataset; empty for one that no dataset has."""
+    path = PurePosixPath(name)
+    if path.suffix == ".mp4" and ID.fullmatch(path.stem):
+        return f"clips/{name}"
+    return picture_exchange.place(path.stem) if path.suffix == ".png" and HASH.fullmatch(path.stem) else ""
 
 
 def _copy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, most: int, source: Path) -> int:
@@ -115,14 +125,15 @@ def _copy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, most: 
 
 def _lay_out(files: Sequence[Path], folder: Path) -> None:
     """Single files as they lie in a dataset. Raises UserError."""
-    (folder / "clips").mkdir()
+    for each in ("clips", picture_exchange.FOLDER):
+        (folder / each).mkdir()
     if portable.NAME not in {path.name for path in files}:
         raise UserError(f"There is no {portable.NAME} among these files. Choose it too, or the whole .zip.")
     for path in files:
         if path.name == portable.NAME:
             shutil.copyfile(path, folder / portable.NAME)
-        elif path.suffix == ".mp4" and ID.fullmatch(path.stem):
-            shutil.copyfile(path, folder / "clips" / path.name)
+        elif place := _place(path.name):
+            shutil.copyfile(path, folder / place)
 
 
 def _too_large(source: Path) -> UserError:

@@ -3,6 +3,7 @@
     README.md               the card
     metadata.jsonl          a row for each pair that was judged and whose clips are there
     clips/ID.mp4            the clips
+    pictures.jsonl, pictures/HASH.png    first frames that were chosen from a few, if any (`picture_exchange`)
     votes.json              all that was said, exactly (`portable`); `imports.import_votes` reads it
     diffusion_dpo.parquet   on request: video_0, video_1 (bytes), label_0 (1, 0.5 or 0), caption
 
@@ -23,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from huvidpo_core.errors import UserError
 from huvidpo_core.files import whole_folder
-from huvidpo_core.preferences import portable, reading
+from huvidpo_core.preferences import picture_exchange, portable, reading
 from huvidpo_core.preferences.agreement import label
 from huvidpo_core.preferences.pairs import TrainingPair, from_votes
 from huvidpo_core.preferences.records import Answer, Mark
@@ -75,7 +76,7 @@ def export(
     parquet: bool = False,
     report: Callable[[Progress], object] = lambda progress: None,
 ) -> Path:
-    """Write clips and votes, of one action or all, to the folder `output`, whole or not at all; returns it.
+    """Write clips, pictures and votes, of one action or all, to the folder `output`, whole or not at all; returns it.
 
     An earlier export there is replaced. `report` hears of every clip, and ends the work by raising.
 
@@ -87,19 +88,19 @@ def export(
     with store.database.reading() as session:
         answers = reading.answers(session, action=action)
         bundle = _bundle(session, answers, action)
-    if not answers and not bundle.ratings:
+    if not (answers or bundle.ratings or picture_exchange.standing(bundle.choices)):
         raise UserError("There are no votes to export yet. Rate a few pairs first.")
     present = store.present()
     models = {clip.id: clip.model for clip in bundle.clips}
     pairs = [pair for pair in from_votes(answers) if {pair.first, pair.second} <= present]
+    files = {f"clips/{clip}.mp4": store.video(clip) for clip in sorted(models.keys() & present)}
+    files |= picture_exchange.picture_files(bundle.choices, store.picture_choices)
     with whole_folder(output) as folder:
-        (folder / "clips").mkdir()
-        files = sorted(models.keys() & present)
+        for each in ("clips", picture_exchange.FOLDER) if bundle.choices else ("clips",):
+            (folder / each).mkdir()
         watch = Stopwatch("copying the clips", len(files))
-        for number, clip in enumerate(files, 1):
-            shutil.copy2(
-                store.video(clip), folder / "clips" / f"{clip}.mp4"
-            )  # its time tells who syncs it that it is old
+        for number, (place, source) in enumerate(files.items(), 1):
+            shutil.copy2(source, folder / place)  # its time tells who syncs it that it is old
             report(watch.at(number))
         bundle.write(folder)
         with (folder / "metadata.jsonl").open("w", encoding="utf-8") as file:
@@ -108,6 +109,8 @@ def export(
         raters = {answer.rater for answer in answers} | {rating.rater for rating in bundle.ratings}
         card = CARD.format(pairs=len(pairs), votes=len(answers), raters=len(raters))
         (folder / "README.md").write_text(card, encoding="utf-8")
+        if bundle.choices:
+            picture_exchange.write_rows(folder, bundle.choices)
         if parquet:
             _write_parquet(folder, pairs)
     return output
@@ -155,7 +158,7 @@ def _segments(mask: np.ndarray) -> list[dict[str, Any]]:
 
 
 def _bundle(session: Session, answers: list[Answer], action: str | None) -> portable.Bundle:
-    """What was said, with everything it refers to: pairs, the showings, the clips."""
+    """What was said, with everything it refers to: pairs, the showings, the clips; and choices of first frames."""
     showings = {answer.showing for answer in answers} | {answer.repeat_of for answer in answers}
     pairs = {answer.pair for answer in answers}
     clips = {clip for answer in answers for clip in (answer.left, answer.right)}
@@ -174,6 +177,7 @@ def _bundle(session: Session, answers: list[Answer], action: str | None) -> port
         showings=tuple(_copy(portable.PortableShowing, row) for row in showing_rows if row.id in showings),
         votes=_portable_votes(session, answers, showings),
         ratings=tuple(_copy(portable.PortableRating, row) for row in ratings),
+        choices=picture_exchange.read_choices(session, action),
     )
 
 

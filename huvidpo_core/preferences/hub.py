@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from huvidpo_core.errors import UserError
 from huvidpo_core.files import cannot_write, whole_file
 from huvidpo_core.preferences.exchange import export
-from huvidpo_core.preferences.schema import ClipRow, RatingRow, VoteRow
+from huvidpo_core.preferences.schema import ClipRow, PictureChoiceRow, RatingRow, VoteRow
 from huvidpo_core.preferences.store import Store
 
 log = logging.getLogger(__name__)
@@ -126,18 +126,18 @@ class _Export:
         """Bring it up to date. What goes wrong is logged: what was exported before is pushed all the same."""
         try:
             now = self._state()
-            if now != self._last and (now[0] or now[2]):
+            if now != self._last and (now[0] or now[2] or now[4] > now[5]):
                 export(self._store, self._folder)
                 self._last = now
         except UserError as error:
             log.warning("The votes were not exported for the hub: %s", error)
 
     def _state(self) -> tuple[Any, ...]:
-        """Differs whenever a vote or rating was given or taken back, or a clip was made or is gone."""
+        """Differs whenever a vote, rating or choice was given or taken back, or a clip was made or is gone."""
         with self._store.database.reading() as session:
             said = [
                 value
-                for row in (VoteRow, RatingRow)
+                for row in (VoteRow, RatingRow, PictureChoiceRow)
                 for value in session.execute(select(func.count(row.id), func.count(row.superseded))).one()
             ]
             clips = session.scalar(select(func.count(ClipRow.id)))

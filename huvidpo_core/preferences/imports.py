@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from huvidpo_core import media
 from huvidpo_core.errors import UserError
-from huvidpo_core.preferences import portable, reading, schema
+from huvidpo_core.preferences import picture_exchange, portable, reading, schema
 from huvidpo_core.preferences.ballots import check_ballot, check_rater, check_score
 from huvidpo_core.preferences.portable import Bundle
 from huvidpo_core.preferences.records import Ballot
@@ -25,29 +25,34 @@ ID = re.compile(r"[0-9A-Za-z_-]{1,32}")  # ids become file names
 
 
 def import_votes(store: Store, folder: Path, report: Callable[[Progress], object] = lambda progress: None) -> int:
-    """Bring in what `exchange.export` wrote; returns how many votes are new. Doing it twice changes nothing.
+    """Bring in what `exchange.export` wrote; returns how many votes, choices of first frames among them, are new. Doing
+    it twice changes nothing.
 
-    `report` hears of every clip, and ends the work by raising.
+    `report` hears of every clip and picture, and ends the work by raising.
 
     A vote that was taken back here stays so, and a rater's own answer to a pair here goes before the imported one.
 
     Raises:
         UserError: no export, a damaged one, or clips that are others than those of the same id here. No vote is then
-            brought in; clips without votes may be.
+            brought in; clips and pictures without votes may be.
     """
     bundle = _checked(portable.read_bundle(folder))
-    watch = Stopwatch("taking in the clips", len(bundle.clips))
+    pictures = sorted({name for choice in bundle.choices for name in (choice.chosen, *choice.others)})
+    watch = Stopwatch("taking in the clips", len(bundle.clips) + len(pictures))
     for number, clip in enumerate(bundle.clips, 1):
         _bring_clip(store, folder / "clips" / f"{clip.id}.mp4", clip)
         report(watch.at(number))
+    for number, picture in enumerate(pictures, 1 + len(bundle.clips)):
+        picture_exchange.bring_picture(store.picture_choices, folder, picture)
+        report(watch.at(number))
     with store.database.writing() as session:
-        return len(_insert(session, bundle))
+        return len(_insert(session, bundle)) + picture_exchange.insert_choices(session, bundle.choices)
 
 
 def _insert(session: Session, bundle: Bundle) -> set[str]:
     """Row after row, each kind after those it refers to; returns the ids of the standing votes that are new."""
-    now = min((row.created for row in (*bundle.showings, *bundle.ratings)), default=0.0)
-    raters = {row.rater for row in (*bundle.showings, *bundle.votes, *bundle.ratings)}
+    said = (*bundle.showings, *bundle.ratings, *bundle.choices)
+    now, raters = min((row.created for row in said), default=0.0), {row.rater for row in said}
     reading.insert_new(session, schema.RaterRow, [{"name": name, "created": now} for name in sorted(raters)])
     clips = [_values(clip) | {"recipe": json.dumps(clip.recipe)} for clip in bundle.clips]
     reading.insert_new(session, schema.ClipRow, clips)
@@ -99,7 +104,7 @@ def _checked(bundle: Bundle) -> Bundle:
     for clip in bundle.clips:
         _require(0 <= (clip.frames or 0) <= MOST_FRAMES, f"clip {clip.id} has no length")
     showings = {showing.id: showing for showing in bundle.showings}
-    for row in (*bundle.clips, *bundle.pairs, *bundle.showings, *bundle.votes, *bundle.ratings):
+    for row in (*bundle.clips, *bundle.pairs, *bundle.showings, *bundle.votes, *bundle.ratings, *bundle.choices):
         _require(ID.fullmatch(row.id), f"the id {row.id!r} is none")
     for pair in bundle.pairs:
         _require({pair.first, pair.second} <= clips and pair.first < pair.second, f"pair {pair.id} has no two clips")
@@ -117,7 +122,9 @@ def _checked(bundle: Bundle) -> Bundle:
     for rating in bundle.ratings:
         _require(rating.clip in clips, f"rating {rating.id} is of no clip")
         check_score(rating.score)
-    for rater in {row.rater for row in (*bundle.showings, *bundle.ratings)}:
+    for choice in bundle.choices:
+        _require(not picture_exchange.fault(choice), picture_exchange.fault(choice))
+    for rater in {row.rater for row in (*bundle.showings, *bundle.ratings, *bundle.choices)}:
         _require(check_rater(rater) == rater, f"the rater {rater!r} has spaces around the name")
     return bundle
 

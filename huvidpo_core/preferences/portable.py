@@ -12,8 +12,8 @@ from huvidpo_core.preferences.records import Mark, Source
 
 NAME = "votes.json"
 LARGEST = 300_000_000  # bytes; half a million votes
-FORMAT, VERSION = "huvidpo-votes", 2
-READ = (1, 2)  # versions; 1 lacks the votes that were taken back
+FORMAT, VERSION = "huvidpo-votes", 3
+READ = (1, 2, 3)  # versions; 1 lacks the votes that were taken back, 2 the choices
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,20 @@ class PortableRating:
 
 
 @dataclass(frozen=True)
+class PortableChoice:
+    """A row of `picture_choices`; its pictures are `pictures/HASH.png` in the same folder, unless they were deleted."""
+
+    id: str
+    created: float
+    offer: str
+    rater: str
+    recipe: dict
+    chosen: str
+    others: tuple[str, ...]
+    superseded: float | None = None
+
+
+@dataclass(frozen=True)
 class Bundle:
     """Everything in a votes file."""
 
@@ -103,6 +117,7 @@ class Bundle:
     showings: tuple[PortableShowing, ...]
     votes: tuple[PortableVote, ...]
     ratings: tuple[PortableRating, ...]
+    choices: tuple[PortableChoice, ...] = ()
     format: str = FORMAT
     version: int = VERSION
 

@@ -71,7 +71,7 @@ def calibrate(margins: Tensor, *, kind: str = "huvidpo", frames: float = 1.0, ta
     """
     if kind not in (*KINDS, KTO) or not 0 < target < 0.5 or not frames > 0:
         raise ValueError(f"out of range: kind {kind!r}, target {target}, frames {frames}")
-    margins = margins.detach().double().flatten()
+    margins = margins.detach().cpu().double().flatten()  # Apple's GPUs have no float64
     if not margins.numel() or not margins.isfinite().all():
         raise ValueError("there are no margins to calibrate beta with, or some are not finite")
     typical = margins.abs().quantile(0.5).item()

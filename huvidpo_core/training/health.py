@@ -45,4 +45,4 @@ def health(
     scale = torch.ones_like(labelled) if loser_scale is None else loser_scale.expand_as(labelled)
     accuracy = torch.where(ahead == 0, 0.5, (ahead > 0).to(policy.dtype)).mean()
     figures = [mean(winner), mean(loser), accuracy, torch.sigmoid(-rewards).mean(), mean(scale)]
-    return Health(*torch.stack([figure.double() for figure in figures]).tolist(), pairs=int(chosen.sum()))
+    return Health(*torch.stack(figures).tolist(), pairs=int(chosen.sum()))

@@ -1,4 +1,4 @@
-"""How much memory a training of stage 2 needs, told before it begins.
+"""How much memory a training of either stage needs, told before it begins.
 
 A step is carried out on PyTorch's `meta` device, where tensors have sizes and no contents: what lives at the same time
 is counted, on the real architecture and without its weights, in seconds.
@@ -15,12 +15,16 @@ import psutil
 import torch
 
 from huvidpo_core.config import VideoConfig, resolve
-from huvidpo_core.models import VideoUNet
+from huvidpo_core.generation.plans import memory_of
+from huvidpo_core.models import VideoUNet, motion_parameters
 from huvidpo_core.models.architectures import FACTOR, SD14
 from huvidpo_core.models.counting import AsOnDevice, LiveBytes
 from huvidpo_core.training import lora
 from huvidpo_core.training.frugal import Frugal, checkpointing
+from huvidpo_core.training.motion_settings import MotionSettings
 from huvidpo_core.training.settings import AlignSettings
+
+Settings = AlignSettings | MotionSettings
 
 BESIDE = 207_000_000  # parameters of Stable Diffusion's VAE and text encoder, which are there, too
 LIBRARIES = 0.6e9  # bytes: PyTorch with its kernels, measured on a CPU and usual for a CUDA context
@@ -31,38 +35,41 @@ WASTE = {"cpu": 2.0, "cuda": 1.1}
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes at the peak of a step: the frozen models; the LoRA, its gradient and AdamW's two moments; what a step
-    computes and keeps for its backward pass."""
+    """Bytes at the peak of a step: the models; beside them, what is kept of what is trained from step to step (AdamW's
+    two moments; a LoRA itself; a moving average); what a step computes and keeps for its backward pass, and its
+    gradient."""
 
     weights: float
-    adapter: float
+    trained: float
     step: float
     waste: float = WASTE["cuda"]
 
     @property
     def total(self) -> float:
         """Everything, with the libraries and what an allocator wastes."""
-        return LIBRARIES + self.waste * (self.weights + self.adapter + self.step)
+        return LIBRARIES + self.waste * (self.weights + self.trained + self.step)
 
 
-def estimate(video: VideoConfig, device: torch.device, settings: AlignSettings) -> str:
+def estimate(video: VideoConfig, device: torch.device, settings: Settings) -> str:
     """What training a profile's video model on a device will need of what that has, as a sentence for people.
 
     Memory says no more than that: whether it is enough also depends on what else runs there.
     """
     need = expected(video, device, settings)
     where = "this machine" if device.type == "cpu" else "this GPU"
-    there = psutil.virtual_memory().total if device.type == "cpu" else torch.cuda.mem_get_info(device)[1]
+    there = psutil.virtual_memory().total if device.type == "cpu" else memory_of(device)
     words = f"A step needs about {need / 1e9:.1f} GB of {where}'s {there / 1e9:.0f} GB of memory."
     if need <= there:
         return words
     smaller = [] if settings.checkpointing else ["checkpointing = true"]
     smaller += ["a smaller batch"] if settings.batch > 1 else []
-    smaller += ['precision = "bfloat16"'] if settings.precision == "float32" else []
+    smaller += ['precision = "bfloat16"'] if settings.precision == "float32" and device.type != "cpu" else []
+    eighth = isinstance(settings, MotionSettings) and settings.optimizer == "adamw" and device.type == "cuda"
+    smaller += ['optimizer = "adamw8bit"'] if eighth else []  # a LoRA's moments are small
     return f"{words} That is more than there is. Try {' or '.join(smaller or ['a larger GPU'])}."
 
 
-def expected(video: VideoConfig, device: torch.device, settings: AlignSettings) -> float:
+def expected(video: VideoConfig, device: torch.device, settings: Settings) -> float:
     """Bytes that training a profile's video model on a device will need at the peak."""
     folder = Path(resolve(video.base)) / "unet"
     return needs(
@@ -83,7 +90,7 @@ def taken(device: torch.device) -> float:
 
 
 def needs(
-    settings: AlignSettings, *, height: int, width: int, frames: int, device: str, folder: Path | None = None
+    settings: Settings, *, height: int, width: int, frames: int, device: str, folder: Path | None = None
 ) -> Needs:
     """Count a step of clips of `frames` frames of height x width pixels on a kind of device ("cpu", "cuda").
 
@@ -91,37 +98,55 @@ def needs(
         folder: of the UNet, whose `config.json` says what it is; Stable Diffusion 1.4's without one.
     """
     config = json.loads((folder / "config.json").read_text()) if folder else SD14
-    low = settings.precision == "bfloat16" or (settings.precision == "auto" and device != "cpu")
-    held = torch.float32 if device == "cpu" or settings.precision == "float32" else torch.bfloat16
+    taught = isinstance(settings, MotionSettings)
+    low = device != "cpu" and settings.precision != "float32"  # on a CPU only products are in bfloat16, nothing is kept
+    whole = taught or device == "cpu" or settings.precision == "float32"  # what is trained takes small steps
+    held = torch.float32 if whole else torch.bfloat16
     with torch.device("meta"):
         unet = VideoUNet.from_config(config)
-    weights = held.itemsize * (BESIDE * (folder is None) + sum(each.numel() for each in unet.parameters()))
+    alike = config.get("cross_attention_dim") == SD14["cross_attention_dim"]
+    beside = BESIDE if alike else 0  # the miniature's: little
+    weights = held.itemsize * (beside + sum(each.numel() for each in unet.parameters()))
     for parameter in unet.parameters():
         parameter.data = parameter.data.to(held)
-    parameters = lora.attach(unet, settings.lora, settings.seed)
-    if device == "cpu":
-        unet.to(memory_format=torch.channels_last)
-    adapter = 4 * torch.float32.itemsize * sum(parameter.numel() for parameter in parameters.values())
+    kept = 2 if settings.optimizer == "adamw8bit" else 2 * torch.float32.itemsize  # of a number that is trained
+    if taught:
+        parameters = motion_parameters(unet.requires_grad_(False))
+        for parameter in parameters.values():
+            parameter.requires_grad_(True)
+        kept += torch.float32.itemsize if settings.average else 0
+        clips = settings.batch
+    else:
+        parameters = lora.attach(unet, settings.lora, settings.seed)
+        kept += torch.float32.itemsize
+        clips = settings.batch * (1 if settings.single else 2)
+        if device == "cpu":
+            unet.to(memory_format=torch.channels_last)
     if settings.checkpointing:
         checkpointing(unet)
         _recomputed_alike(unet, low)
-    clips = settings.batch * (1 if settings.single else 2)
     step = measure_step(unet.train(), clips, frames, height // FACTOR, width // FACTOR, low=low)
-    return Needs(weights, adapter, step, WASTE["cpu" if device == "cpu" else "cuda"])
+    trained = kept * sum(parameter.numel() for parameter in parameters.values())
+    return Needs(weights, trained, step, WASTE["cpu" if device == "cpu" else "cuda"])
 
 
 def measure_step(unet: VideoUNet, clips: int, frames: int, height: int, width: int, *, low: bool = False) -> int:
     """Bytes that a forward and a backward pass of latents (clips, c, frames, height, width) need at their peak, beside
-    the weights, on the device of `unet`; `low`: on `meta`, with autocast to bfloat16."""
+    the weights, on the device of `unet`; `low`: on `meta`, with autocast to bfloat16. The gradient of the step before
+    is there until the backward pass begins, as in `Course`."""
     how = {"device": unet.device, "dtype": torch.float32}
     counter = LiveBytes(unet.parameters())
     with counter:
         sample = torch.zeros(clips, unet.config.in_channels, frames, height, width, **how)
         text = torch.zeros(clips, 77, unet.config.cross_attention_dim, **how)
         timestep = torch.zeros(clips, dtype=torch.long, device=unet.device)
+        for parameter in unet.parameters():
+            parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
         with Frugal(), AsOnDevice(low) if unet.device.type == "meta" else nullcontext():
             out = unet(sample, timestep, text).sample.float()
-        out.square().mean().backward()
+        loss = out.square().mean()
+        unet.zero_grad()
+        loss.backward()
     return counter.peak
 
 

@@ -169,4 +169,4 @@ class Singles(Objective):
 
 
 def _mean(values: Tensor) -> Mean:
-    return Mean(values.double().mean().item() if len(values) else 0.0, len(values))
+    return Mean(values.cpu().double().mean().item() if len(values) else 0.0, len(values))

@@ -83,9 +83,9 @@ def read_picture(path: Path, width: int, height: int) -> np.ndarray:
     return media.fit(media.read_image(path), width, height)[None]
 
 
-def encode_picture(painter: FirstFramePainter, picture: np.ndarray) -> Tensor:
+def encode_picture(vae: nn.Module, picture: np.ndarray) -> Tensor:
     """A picture uint8 (1, h, w, 3) as latents (1, c, 2, h, w): nothing, then the picture."""
-    return F.pad(encode(painter.vae, picture), (0, 0, 0, 0, 1, 0))
+    return F.pad(encode(vae, picture), (0, 0, 0, 0, 1, 0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,12 +1,12 @@
 """The LoRAs of an action: what is known of each, sample clips of one; renamed, deleted, sent and brought, merged and
-compared."""
+compared. Those for first frames: all but the last three."""
 
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from huvidpo_core.engine import Engine
+from huvidpo_core.engine import FIRST_FRAMES, Engine
 from huvidpo_core.errors import UserError
 from huvidpo_core.ui.align_words import lora_link, loras_table
 from huvidpo_core.ui.run_words import samples
@@ -17,6 +17,7 @@ from huvidpo_core.ui.work import told
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 CHOOSE = "Choose a LoRA first."
 PAIRS = 5  # made to compare two
+OF_FIRST_FRAMES = ("First frames", FIRST_FRAMES)  # in the menu, before the actions
 
 
 class LoraForm:
@@ -28,8 +29,9 @@ class LoraForm:
         titles = [(action.title, name) for name, action in engine.actions.items()]
         with gr.Row(elem_classes="hv-line"):
             self.action = gr.Dropdown(
-                titles, value=first, label="LoRAs of", elem_id="loras-action", scale=0, min_width=220
-            )
+                [OF_FIRST_FRAMES, *titles], value=first, label="LoRAs of", elem_id="loras-action", scale=0,
+                min_width=220,
+            )  # fmt: skip
             self.upload = gr.UploadButton(
                 "Upload a .safetensors", file_types=[".safetensors"], size="sm", elem_id="loras-upload", scale=0,
                 min_width=190,
@@ -43,17 +45,17 @@ class LoraForm:
             self.delete = gr.Button("Delete", size="sm", elem_id="loras-delete", scale=0, min_width=80)
         self.said = gr.HTML("", elem_id="loras-said")
         with gr.Row(visible=False, elem_id="loras-confirm", elem_classes="hv-tools") as self.confirm:
-            gr.HTML("<p role='alert'>Delete this LoRA for good? Clips that were made with it stay.</p>")
+            gr.HTML("<p role='alert'>Delete this LoRA for good? What was made with it stays.</p>")
             self.yes = gr.Button("Delete it", variant="stop", size="sm", elem_id="loras-yes", min_width=90, scale=0)
             self.no = gr.Button("Keep it", size="sm", elem_id="loras-no", min_width=90, scale=0)
         self.clips = gr.HTML("", elem_id="loras-clips")
-        with gr.Row(elem_classes="hv-line"):
+        with gr.Row(elem_classes="hv-line") as self.comparing:
             self.one = gr.Dropdown([], value=None, label="One model", elem_id="loras-one", min_width=170)
             self.other = gr.Dropdown([], value=None, label="The other", elem_id="loras-other", min_width=170)
             self.compare = gr.Button(
                 f"Compare in {PAIRS} blind pairs", size="sm", elem_id="loras-compare", scale=0, min_width=190
             )
-        with gr.Row(elem_classes="hv-line"):
+        with gr.Row(elem_classes="hv-line") as self.merging:
             self.weight, self.weight_other = (
                 gr.Slider(0, 1.5, 0.5, step=0.05, label=f"Weight of {which}", buttons=[], elem_id=f"loras-weight-{n}",
                           min_width=150)
@@ -67,10 +69,12 @@ class LoraForm:
     def open(self, action: str, run: str) -> str:
         """The action to begin with: that of the run that is followed, else the first that has LoRAs."""
         with told():
-            followed = [each.asked()["action"] for each in self.engine.trainings.runs() if each.path.name == run]
+            runs = self.engine.trainings.runs("align", "picture")
+            known = [*self.engine.actions, FIRST_FRAMES]
+            followed = [each.asked()["action"] or FIRST_FRAMES for each in runs if each.path.name == run]
             action, *_ = [
-                *(each for each in followed if each in self.engine.actions),
-                *(each for each in self.engine.actions if self.engine.loras.list(each)),
+                *(each for each in followed if each in known),
+                *(each for each in known if self.engine.loras.list(each)),
                 action,
             ]
         return action
@@ -82,17 +86,22 @@ class LoraForm:
         return [gr.Row(visible=True), ""]
 
     def refresh(self, action: str) -> list[Any]:
-        """The table, the three menus and a LoRA's sample clips, as the files are now."""
+        """The table, the three menus and a LoRA's sample clips, as the files are now; and what can be done here."""
         with told():
-            found, packs = self.engine.loras.list(action), self.engine.packs(action)
+            found, moves = self.engine.loras.list(action), action != FIRST_FRAMES
+            packs = self.engine.packs(action) if moves else []
         mine, all_ = [(lora.name, lora.id) for lora in found], [(choice.title, choice.id) for choice in packs]
-        one, other = (found[-1].id, all_[0][1]) if found else (all_[0][1], all_[-1][1])
+        ids = [id_ for _, id_ in all_] or [None]
+        one, other = (found[-1].id, ids[0]) if found and moves else (ids[0], ids[-1])
         return [
-            loras_table(found),
+            loras_table(found, moves),
             gr.Dropdown(choices=mine, value=mine[-1][1] if mine else None),
             gr.Dropdown(choices=all_, value=one),
             gr.Dropdown(choices=all_, value=other),
             self.look(action, mine[-1][1] if mine else None),
+            gr.UploadButton(visible=moves),
+            gr.Row(visible=moves),
+            gr.Row(visible=moves),
         ]
 
     def look(self, action: str, lora: str | None) -> str:
@@ -182,7 +191,8 @@ class LoraForm:
     @property
     def _parts(self) -> list[Any]:
         """What `refresh` fills."""
-        return [self.table, self.lora, self.one, self.other, self.clips]
+        menus = [self.lora, self.one, self.other]
+        return [self.table, *menus, self.clips, self.upload, self.comparing, self.merging]
 
 
 def _chosen(lora: str | None) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from huvidpo_core.engine import RunFolder
+from huvidpo_core.ui.align_round import PictureRound
 from huvidpo_core.ui.align_view import look
 from huvidpo_core.ui.run_follow import PRIVATE, RunFollow, Shown, called, same, visible
 from huvidpo_core.ui.work import told
@@ -42,6 +43,7 @@ class AlignRun(RunFollow):
                 )
                 self.round = gr.Button("Make a blind round", elem_id="align-round", scale=0, min_width=240)
                 self.use = gr.Button("Use it", visible=False, elem_id="align-use", scale=0, min_width=110)
+            self.pictures = PictureRound(self.engine)
 
     def parts(self, chosen: str, step: int) -> tuple[str, dict[str, Any]]:
         """See `align_view.look`."""
@@ -55,6 +57,7 @@ class AlignRun(RunFollow):
             ("helped", self.tried, lambda helped: gr.Column(visible=bool(helped))),
             ("can_try", self.round, called),
             ("can_rate", self.rate, visible(gr.Button)),
+            ("can_draw", self.pictures.panel, visible(gr.Column)),
             ("can_use", self.use, lambda use: gr.Button(visible=use is not None, interactive=bool(use))),
         ]
 
@@ -81,6 +84,7 @@ class AlignRun(RunFollow):
         super().wire()
         self.wire_act(self.round, self.engine.blind_rounds.make)
         self.wire_act(self.use, self.adopt)
+        self.pictures.wire(self.run, self.wire_look, self.list.select)
         shown = self.rate.click(self.to_rate, self.run, [tabs, self.action], **PRIVATE)
         shown.success(None, self.action, js=RATE_JS, **PRIVATE)
 

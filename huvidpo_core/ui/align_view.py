@@ -2,21 +2,23 @@
 
 from typing import Any
 
-from huvidpo_core.engine import Engine, RunFolder, RunState
+from huvidpo_core.engine import Engine, RunFolder, RunState, Score
 from huvidpo_core.errors import UserError
 from huvidpo_core.ui import align_words as said
 from huvidpo_core.ui import run_view
 from huvidpo_core.ui.align_plots import plots
 from huvidpo_core.ui.run_words import run_head
 
-NOTHING = {"head": said.NOTHING_TO_SHOW, "helped": "", "can_try": "", "can_use": None, "can_rate": False}
+NOTHING = {
+    "head": said.NOTHING_TO_SHOW, "helped": "", "can_try": "", "can_use": None, "can_rate": False, "can_draw": False,
+}  # fmt: skip
 
 
 def look(engine: Engine, chosen: str, step: int) -> tuple[str, dict[str, Any]]:
     """The run that is shown, and what there is to see: as `run_view.look`, and these parts.
 
-    head, plots, helped: HTML; can_try: what to call it, empty where it cannot be; can_rate: whether it can be; can_use:
-    None where it is in use already, or not finished.
+    head, plots, helped: HTML; can_try: what to call it, empty where it cannot be; can_rate, can_draw: whether it can
+    be; can_use: None where it is in use already, or not finished.
     """
 
     def row(told: run_view.Told) -> said.Row:
@@ -45,17 +47,15 @@ def _of_finished(engine: Engine, run: RunFolder, asked: dict[str, Any]) -> dict[
     if asked["kind"] == "picture":
         use = engine.trainings.use(run)
         called = next((each.title for each in engine.painters() if use.adopted and each.id == use.adopted), "")
-        return {"helped": said.painter_words(called), "can_use": None if called else True}
+        score = _score(engine.picture_rounds, run)
+        return {"helped": said.painter_words(called, score), "can_use": None if called else True, "can_draw": True}
     if not asked["pack"]:
         return {"helped": said.words.message(said.NO_PACK)}
     action = asked["action"]
     title = engine.actions[action].title if action in engine.actions else action
     use, queue = engine.trainings.use(run), engine.pair_queue(action)
     in_use = next((each.title for each in engine.packs(action) if each.id == f"{use.pack}/{use.adopted}"), "")
-    try:
-        score = engine.blind_rounds.score(run) if use.trial or use.adopted else None
-    except UserError:  # what it was trained on cannot be read any more
-        score = None
+    score = _score(engine.blind_rounds, run) if use.trial or use.adopted else None
     waits = bool(score and score.pairs > score.rated)
     return {
         "helped": said.helped_words(in_use, bool(use.trial), score, queue, title),
@@ -64,3 +64,11 @@ def _of_finished(engine: Engine, run: RunFolder, asked: dict[str, Any]) -> dict[
         "can_rate": waits,
         "live": bool(use.trial and (queue.making or queue.ordered)),
     }
+
+
+def _score(rounds: Any, run: RunFolder) -> Score | None:
+    """What was said in this run's rounds; None where that, or what it was trained on, cannot be read any more."""
+    try:
+        return rounds.score(run)
+    except UserError:
+        return None

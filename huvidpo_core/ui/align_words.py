@@ -21,6 +21,11 @@ UNTRIED = (
     "model as it was and one by the new one, from the same first frame and seed, of scenes it was not trained on. You "
     "judge them in Prefer, where nothing says which is which."
 )
+UNSEEN = (
+    '<p class="hv-hint">Whether the pictures are more to your taste, only your eyes can tell. A blind round draws '
+    "pairs of first frames, one by the painter as it was and one by the new one, from the same words and seed, of "
+    "scenes it was not trained on; nothing says which is which. In use, the LoRA stands under Drawn by in Create.</p>"
+)
 UNJUDGED = "It can be put to use as soon as one pair of the round is judged."
 NO_PACK = "This LoRA was trained on the bare base model; a LoRA is put to use beside an action pack."
 
@@ -116,20 +121,23 @@ def helped_words(adopted: str, on_trial: bool, score: Score | None, queue: PairQ
     return f'<div class="hv-helped">{"".join(parts)}</div>'
 
 
-def painter_words(called: str) -> str:
-    """What became of a LoRA for first frames; `called` is its painter's title where it is in use."""
-    if called:
-        return words.message(f"In use: choose “{called}” under Drawn by in Create.")
-    return (
-        '<p class="hv-hint">Whether the pictures are more to your taste, only your eyes can tell: look at the samples '
-        "below. In use, it stands under Drawn by in Create, beside the painter as it was.</p>"
-    )
+def painter_words(called: str, score: Score | None) -> str:
+    """What became of a LoRA for first frames, and what the blind round says once all of it is judged: a rate that moves
+    with each press would tell which picture was whose. `called` is its painter's title where it is in use."""
+    parts = [words.message(f"In use: choose “{called}” under Drawn by in Create.") if called else UNSEEN]
+    if score and score.rated < score.pairs:
+        said = f"{score.rated} of {many(score.pairs, 'pair')} judged. What they say is shown when all are."
+        parts.append(f'<p class="hv-hint" role="status">{said}</p>')
+    elif score and score.win_rate:
+        parts.append(_score(score))
+    return f'<div class="hv-helped">{"".join(parts)}</div>'
 
 
-def loras_table(loras: Sequence[Lora]) -> str:
-    """What is known of each: its figures, what it was made from."""
+def loras_table(loras: Sequence[Lora], moves: bool = True) -> str:
+    """What is known of each: its figures, what it was made from; of an action, or of those that draw first frames."""
     if not loras:
-        return '<p class="hv-nothing">No LoRA for this action yet. Align makes one; or upload one.</p>'
+        none = "No LoRA for this action yet. Align makes one; or upload one."
+        return f'<p class="hv-nothing">{none if moves else "No LoRA for first frames yet. Align makes one."}</p>'
     rows = "".join(f"<tr><td><b>{escape(lora.name)}</b></td>{_known(lora)}</tr>" for lora in loras)
     heads = "<th>Name</th><th>Made from</th><th>Held out</th><th>Blind round</th><th>Size</th>"
     return (

@@ -12,6 +12,7 @@ from huvidpo_core.engine import Engine, exports_folder
 from huvidpo_core.media import MAX_FILE, MAX_PIXELS
 from huvidpo_core.ui import words
 from huvidpo_core.ui.align import Align
+from huvidpo_core.ui.align_loras import OF_FIRST_FRAMES
 from huvidpo_core.ui.api import Api
 from huvidpo_core.ui.api_align import AlignApi
 from huvidpo_core.ui.api_first_frames import FirstFramesApi
@@ -83,7 +84,7 @@ def build_app(engine: Engine, local: bool = False) -> gr.Blocks:
         teach.wire(teach_tab.select)
         create.wire_try(teach.run.try_it, teach.run.made_by, teach.run.run, tabs)
         menus.add(create.controls.action)
-        menus.add(align.loras.action)
+        menus.add(align.loras.action, OF_FIRST_FRAMES)
         for event in (demo.load, tab.select, prefer_tab.select, align_tab.select, *teach.changed):
             menus.wire(event)
         Api(engine, desk).wire()

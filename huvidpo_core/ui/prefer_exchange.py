@@ -13,11 +13,12 @@ from huvidpo_core.ui.errand import Errand
 from huvidpo_core.ui.words import message, url
 
 NOTHING_NEW = "Nothing is new: these votes are all here already."
-FIRST = "Choose what to bring in first: a .zip that Export made, or its votes.json with the clips."
+FIRST = "Choose what to bring in first: a .zip that Export made, or its votes.json with clips and pictures."
 HINT = (
-    "Clips and votes as a Hugging Face <i>videofolder</i>, which <code>datasets.load_dataset</code> opens; with "
-    "raters' names. Import takes the .zip, or votes.json with its clips, and nothing comes in twice; up to "
-    f"{MAX_FILE / 2**20:,.0f} MB, larger ones with <code>python -m huvidpo_core import --input FOLDER</code>."
+    "Clips, chosen first frames and votes as a Hugging Face <i>videofolder</i>, which "
+    "<code>datasets.load_dataset</code> opens; with raters' names. Import takes the .zip, or votes.json with its clips "
+    f"and pictures, and nothing comes in twice; up to {MAX_FILE / 2**20:,.0f} MB, larger ones with "
+    "<code>python -m huvidpo_core import --input FOLDER</code>."
 )
 
 
@@ -41,7 +42,7 @@ class ExchangeForm:
             self.give = gr.Button("Export", variant="primary", elem_id="exchange-export", scale=0, min_width=150)
         self.files = gr.File(
             label="Dataset to bring in", file_count="multiple",
-            file_types=[".zip", ".json", ".mp4"], height=140, elem_id="exchange-files",
+            file_types=[".zip", ".json", ".mp4", ".png"], height=140, elem_id="exchange-files",
         )  # fmt: skip
         with gr.Row(elem_classes="hv-tools"):
             self.take = gr.Button("Import", elem_id="exchange-import", scale=0, min_width=150)
@@ -69,7 +70,7 @@ def news(votes: int) -> str:
     """How many votes came in, as a sentence."""
     if not votes:
         return NOTHING_NEW
-    return f"{votes:,} vote{' is' if votes == 1 else 's are'} new, and the clips with them."
+    return f"{votes:,} vote{' is' if votes == 1 else 's are'} new, and what they are about with them."
 
 
 def link(archive: Path) -> str:

@@ -170,7 +170,8 @@ class TeachForm:
         """What a preset says: in words, steps, learning rate, steps between checks."""
         with told():
             settings = self.engine.trainings.settings(preset, "teach")
-        return [said.settings_words(settings), settings.steps, settings.lr, settings.check_every]
+        words = said.settings_words(settings, self.engine.trainings.needs(settings))
+        return [words, settings.steps, settings.lr, settings.check_every]
 
     def unfold(self, preset: str, lr: float | None) -> list[Any]:
         """The same when the settings are first seen; later they stay as they were left."""

@@ -197,6 +197,15 @@ def test_the_lora_is_a_painter_and_diffusers_draws_the_same_with_it(engine, prof
     ).images[0]  # fmt: skip
     assert np.abs((theirs * 255).round() - drawn.drawn).max() <= 1
 
+    assert card["best_step"]
+    engine.trainings.afterwards(run)  # as when the process of a run has ended
+    pair, *others = json.loads((run.path / "round.json").read_text())
+    assert engine.picture_rounds.score(run).pairs == 8 == 1 + len(others)
+    for painter, picture in (("", pair["base"]), ("lora:bright", pair["new"])):
+        recipe = Recipe.from_dict(pair["recipe"]).with_(painter=painter)
+        *_, drawn = engine.first_frame(recipe, threading.Event())
+        assert picture_hash(drawn.drawn) == picture
+
     assert scan_packs(engine._packs_folder) == ([], {})
     with pytest.raises(UserError, match="in use already, as 'lora:bright'"):
         engine.trainings.adopt(run)
@@ -212,10 +221,13 @@ def test_the_lora_is_a_painter_and_diffusers_draws_the_same_with_it(engine, prof
 
 def test_on_the_command_line(engine, profile, tmp_path, monkeypatch, capsys):
     """Begun, resumed with more steps, told to other kinds' commands; the LoRA's path on stdout."""
-    monkeypatch.setattr(cli_training, "choose_profile", lambda _: profile)
-    monkeypatch.setattr(cli_training, "Engine", partial(Engine, device="cpu", packs=tmp_path / "packs"))
+    monkeypatch.setattr(cli_training, "choose_profile", lambda *_: profile)
+    monkeypatch.setattr(cli_training, "Engine", partial(Engine, packs=tmp_path / "packs"))
     (tmp_path / "mine.toml").write_text("beta = 200.0\ncheck_every = 2\nwinner_rise = 10.0\n")
-    command, run = COMMANDS["picture"], ["--output", str(tmp_path / "run"), "--data", str(engine.data)]
+    command, run = (
+        COMMANDS["picture"],
+        ["--output", str(tmp_path / "run"), "--data", str(engine.data), "--device", "cpu"],
+    )
     asked = ["--votes", "--settings", str(tmp_path / "mine.toml"), "--steps", "2", "--rater", "ann"]
     assert cli.main([command, *asked, *run]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'run' / RESULT}\n"

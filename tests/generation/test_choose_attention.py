@@ -13,7 +13,7 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.generation.loading import choose_attention
 from huvidpo_core.models import VideoUNet
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+CPU, CUDA, AUTOCAST = torch.device("cpu"), torch.device("cuda"), torch.autocast
 
 
 @pytest.fixture
@@ -81,3 +81,27 @@ def test_xformers_that_fails_gives_way(unet, xformers, monkeypatch, error):
     with pytest.raises(UserError, match=f"xformers does not work here .*{error or 'missing package'}"):
         choose_attention(unet, "xformers", CUDA)
     assert torch.equal(predict(unet), expected)
+
+
+@pytest.mark.parametrize("wish", ["auto", "xformers"])
+def test_it_is_tried_in_what_is_computed_in(unet, xformers, monkeypatch, wish):
+    """A kernel that takes half precision alone, as FlashAttention: in a training whose weights are float32 and which
+    computes in bfloat16 it works; without autocast it is refused, and not for want of anything to be installed."""
+    whole = attention_dispatch.xops.memory_efficient_attention
+
+    def half_alone(query: Tensor, *others: Tensor, **more: object) -> Tensor:
+        if query.dtype == torch.float32:
+            raise RuntimeError("FlashAttention only support fp16 and bf16 data type")
+        return whole(query, *others, **more)
+
+    monkeypatch.setattr(attention_dispatch.xops, "memory_efficient_attention", half_alone)
+    monkeypatch.setattr(torch, "autocast", lambda _, *how, **more: AUTOCAST("cpu", *how, **more))
+    assert choose_attention(unet, wish, CUDA, torch.bfloat16) == "xformers"
+    if wish == "auto":
+        assert choose_attention(unet, wish, CUDA) == "sdpa"
+    else:
+        with pytest.raises(
+            UserError, match=r"does not work here \(FlashAttention only .* attention = 'auto'"
+        ) as caught:
+            choose_attention(unet, wish, CUDA)
+        assert "nstall" not in str(caught.value)

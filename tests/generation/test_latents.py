@@ -6,6 +6,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from safetensors.torch import load_file
 
+from huvidpo_core.errors import UserError
 from huvidpo_core.generation.latents import (
     adain,
     correlate,
@@ -178,3 +179,13 @@ def test_the_preview_of_a_plain_picture_is_its_colour():
     latents = torch.full((1, 4, 1, 4, 4), 0.7)
     frames = np.full((1, 32, 32, 3), (200, 30, 90), np.uint8)
     assert (latents_to_rgb(latents, fit_preview(latents, frames)) == (200, 30, 90)).all()
+
+
+def test_a_vae_that_overflows_is_not_a_black_picture():
+    """One number that is none, in the last chunk of frames."""
+    vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=4)
+    latents = torch.randn(1, 4, 5, 4, 4)
+    assert decode(vae, latents).shape == (1, 5, 4, 4, 3)
+    latents[0, 0, 4, 0, 0] = torch.inf
+    with pytest.raises(UserError, match=r"overflowed .* half precision was not enough for the VAE\. Set precision"):
+        decode(vae, latents)

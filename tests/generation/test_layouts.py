@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
+from huvidpo_core.config import FirstFrameConfig
 from huvidpo_core.generation.animate import Animator
+from huvidpo_core.generation.first_frame import FirstFramePainter
 from huvidpo_core.generation.loading import load_component, load_vae, load_video_unet
-from tests.tiny_models import make_profile, make_sd1
+from huvidpo_core.models.weights import model_hash, same_base
+from tests.tiny_models import make_profile, make_sd1, make_sdxl
 
 CPU = torch.device("cpu")
+META = {"format": "pt"}
 PARTS: dict[str, Callable[[Path], torch.nn.Module]] = {
     "unet": lambda base: load_video_unet(base, torch.float32),
     "vae": lambda base: load_vae(base / "vae", torch.float32),
@@ -82,3 +87,40 @@ def test_another_base_is_one_line(tmp_path):
     (elsewhere / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
     video = type(profile.video)(**{**vars(profile.video), "base": str(elsewhere)})
     assert Animator.load(video, device=CPU, dtype=torch.float32).unet.config.cross_attention_dim == 32
+
+
+@pytest.mark.parametrize("make", [make_sdxl, make_sd1])
+def test_a_painter_is_read_from_half_precision_alone(tmp_path, make):
+    """SDXL's folder, and SD-1.x's, with nothing but fp16 files, as mirrors have them: every network's tensors are those
+    that were written, and it draws."""
+    folder = make(tmp_path / "base")
+    written: dict[str, dict[str, torch.Tensor]] = {}
+    for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        for path in (folder / part).glob("*.safetensors"):
+            written[part] = {name: tensor.half() for name, tensor in load_file(path).items()}
+            save_file(written[part], path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")), META)
+            path.unlink()
+    assert len(written) == (4 if make is make_sdxl else 3)
+    config = FirstFrameConfig(base=str(folder), width=64, height=48, steps=1, guidance=3.0)
+    painter = FirstFramePainter.load(config, device=CPU, dtype=torch.float32)
+    for part, tensors in written.items():
+        found = painter.text_to_image.components[part].state_dict()
+        for name, tensor in tensors.items():
+            assert torch.equal(found[name], tensor.float()), (part, name)
+    assert painter.draw("a cat", "", 1, lambda *_: False).std() > 0
+
+
+def test_a_base_is_known_in_bfloat16_too(tmp_path):
+    """A pack of SD-1.5 on 1.4: of the same structure, and refused, though bfloat16 keeps too few digits for the
+    fingerprint; the base's own, from whole or half precision, is taken."""
+    base = make_sd1(tmp_path / "base")
+    own = model_hash(load_video_unet(base, torch.float32))
+    other = UNet2DConditionModel.from_pretrained(base / "unet")
+    with torch.no_grad():
+        other.conv_in.weight.mul_(1.001)
+    other.save_pretrained(tmp_path / "other" / "unet")
+    half = laid_out(base, tmp_path / "half", "half")
+    for folder, same in ((base, True), (half, True), (tmp_path / "other", False)):
+        unet = load_video_unet(folder, torch.bfloat16)
+        assert unet.dtype == torch.bfloat16
+        assert same_base(own, unet) is same and (model_hash(unet) == own) is same

@@ -22,6 +22,10 @@ def ids(pack: ActionPack) -> list[str]:
     return [choice.id for choice in PackMenu(pack.folder.parent).choices("rain")]
 
 
+def rename(pack: ActionPack, old: str, new: str) -> None:
+    cards.rename(cards.existing(pack, old), cards.free_file(pack, new))
+
+
 def test_one_on_trial_is_in_no_menu_and_can_be_used(pack: ActionPack, lora: Path) -> None:
     """The menu hides it, a recipe may name it, and a wrong name's sentence does not tell of it; then it is shown."""
     cards.put(pack, "old", lora, {})
@@ -43,16 +47,16 @@ def test_renamed_and_removed_with_its_card(pack: ActionPack, lora: Path) -> None
     add_preference(pack, "preference", 1)
     cards.put(pack, "calm", lora, {"steps": 3})
     with pytest.raises(UserError, match="'calm' beside this action pack already"):
-        cards.rename(pack, "preference", "calm")
+        rename(pack, "preference", "calm")
     with pytest.raises(UserError, match="cannot be a file's name"):
-        cards.rename(pack, "calm", "../calm")
-    cards.rename(pack, "calm", "calm v1.5")
-    cards.rename(pack, "preference", "first")
+        rename(pack, "calm", "../calm")
+    rename(pack, "calm", "calm v1.5")
+    rename(pack, "preference", "first")
     assert pack.preferences == ("calm v1.5", "first")
     assert cards.read_card(pack.preference_file("calm v1.5")) == {"steps": 3}
-    cards.remove(pack, "calm v1.5")
+    cards.remove(cards.existing(pack, "calm v1.5"))
     with pytest.raises(UserError, match=r"no LoRA 'calm v1\.5'; there is: first"):
-        cards.remove(pack, "calm v1.5")
+        cards.remove(cards.existing(pack, "calm v1.5"))
     assert {path.name for path in pack.folder.glob("preference*")} == {
         "preference-first.safetensors",
         "preference-first.json",
@@ -73,16 +77,45 @@ def test_sample_clips_go_with_it(pack: ActionPack, lora: Path, tmp_path: Path) -
     all_four = {0: ["00000-0", "00000-1"], 40: ["00040-0", "00040-1"]}
     cards.put(pack, "calm", lora, {}, clips)
     assert names("calm") == all_four and pack.preferences == ("calm",)
-    cards.rename(pack, "calm", "mild 1.5")
+    rename(pack, "calm", "mild 1.5")
     assert names("mild 1.5") == all_four and names("calm") == {}
     pack.preference_file("mild 1.5").unlink()  # by hand; what it had beside it stays
     cards.put(pack, "calm", lora, {})
-    cards.rename(pack, "calm", "mild 1.5")
+    rename(pack, "calm", "mild 1.5")
     assert names("mild 1.5") == {}
     cards.write_samples(pack.preference_file("mild 1.5"), clips[:2])
     assert names("mild 1.5") == {0: ["00000-0", "00000-1"]}
-    cards.remove(pack, "mild 1.5")
+    cards.remove(cards.existing(pack, "mild 1.5"))
     assert list(pack.folder.glob("preference*")) == []
+
+
+@pytest.mark.parametrize("refused", ["folder", "file"])
+def test_what_cannot_be_renamed_or_deleted_is_as_it_was(pack, lora, tmp_path, monkeypatch, refused) -> None:
+    """The system refuses to move the samples or the LoRA itself, or to delete it: a sentence, and nothing has moved."""
+    clip = tmp_path / "00000-0.mp4"
+    clip.write_bytes(b"a clip")
+    file = cards.put(pack, "calm", lora, {"steps": 3}, [clip])
+    before = {path: path.read_bytes() for path in pack.folder.rglob("*") if path.is_file()}
+    move = Path.rename
+
+    def rename_(path: Path, target: Path) -> Path:
+        if path == (file if refused == "file" else file.with_suffix("")):
+            raise PermissionError(13, "Permission denied")
+        return move(path, target)
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", rename_)
+        with pytest.raises(UserError, match=r"could not be renamed \(Permission denied\)"):
+            rename(pack, "calm", "mild")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        with pytest.raises(UserError, match=r"could not be deleted \(Permission denied\)"):
+            cards.remove(file)
+    assert {path: path.read_bytes() for path in pack.folder.rglob("*") if path.is_file()} == before
+    assert pack.preferences == ("calm",)
 
 
 def test_a_full_disk_leaves_no_lora_without_its_mark(pack: ActionPack, lora: Path, full_disk: FullDisk) -> None:

@@ -7,8 +7,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from huvidpo_core.errors import UserError
+from huvidpo_core.generation.animate import Animator
 from huvidpo_core.models import VideoUNet, preference
 from huvidpo_core.models.pack_weights import apply_pack, remove_pack
 from huvidpo_core.models.packs import ActionPack
@@ -219,3 +221,13 @@ def test_wrong_choices_are_named(pack: ActionPack) -> None:
         apply_pack(base_unet(), describe(base_unet()))
     with pytest.raises(UserError, match="no action pack"):
         ActionPack.load(pack.folder / "nowhere")
+
+
+def test_what_a_pack_displaces_waits_on_the_cpu(pack: ActionPack) -> None:
+    """It takes none of a GPU's memory, wherever the network goes: here to `meta`, where nothing can come back from."""
+    unet, base = base_unet(), base_unet().state_dict()
+    apply_pack(unet, pack)
+    animator = Animator(unet, nn.Identity(), nn.Identity(), None, {}, None, "sdpa")
+    animator.to("meta")
+    assert {parameter.device.type for parameter in unet.parameters()} == {"meta"}
+    assert all(torch.equal(value, base[name]) for name, value in unet.base_motion.items())

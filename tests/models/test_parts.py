@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor, nn
 
-from huvidpo_core.models.attention import SharedTextProcessor, SparseCausalProcessor
+from huvidpo_core.models import attention
+from huvidpo_core.models.attention import SharedTextProcessor, SparseCausalProcessor, TemporalProcessor
 from huvidpo_core.models.frames import FrameCount, fold, from_planes, to_planes, unfold
 from huvidpo_core.models.temporal import CausalConv1d, ClipGroupNorm, GatedTemporalConv
 from tests.models.conftest import stir
@@ -127,3 +128,23 @@ def test_shared_text_is_stock_cross_attention() -> None:
     expected = attn(rows, encoder_hidden_states=text)
     attn.processor = SharedTextProcessor(frame_count(3))
     torch.testing.assert_close(attn(rows, encoder_hidden_states=text), expected, atol=1e-6, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_more_sequences_than_a_gpu_counts_are_attended_to_in_turns(monkeypatch) -> None:
+    """CUDA's kernels count sequences up to 65,535, which is 26 clips of 40 x 64 latents: no call is given more, and the
+    result is that of one call."""
+    assert attention.AT_ONCE == 65_535 < 26 * 40 * 64
+    attn = Attention(8, heads=2, dim_head=4)
+    attn.processor = TemporalProcessor()
+    tokens, given = torch.randn(10, 3, 8), []
+    expected = attn(tokens)
+    call = attention.dispatch_attention_fn
+    monkeypatch.setattr(
+        attention,
+        "dispatch_attention_fn",
+        lambda query, *rest, **how: given.append(len(query)) or call(query, *rest, **how),
+    )
+    monkeypatch.setattr(attention, "AT_ONCE", 4)
+    torch.testing.assert_close(attn(tokens), expected)
+    assert given == [4, 4, 2]

@@ -213,7 +213,7 @@ DAMAGE = {
     "ratings.0.score": (9, "from 1 to 5"),
     "ratings.0.clip": ("gone", "is of no clip"),
     "clips.1.hash": ("0" * 64, "damaged"),
-    "version": (3, "another version"),
+    "version": (4, "another version"),
     "format": ("other", "no votes file"),
 }
 

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from huggingface_hub import CommitScheduler
 
@@ -115,6 +116,19 @@ def test_the_export_changes_under_the_scheduler_s_lock(rated, tmp_path, schedule
     monkeypatch.setattr(hub, "export", watched)
     running.trigger()
     assert seen == [True] and not running.lock.locked()
+
+
+def test_a_choice_of_a_first_frame_is_pushed(tmp_path, the_hub, scheduler):
+    """With its pictures, also where nobody has voted on clips; once."""
+    store = Store(tmp_path / "data")
+    running = start(store, tmp_path / "hub", scheduler)
+    one, two = (np.full((16, 16, 3), grey, np.uint8) for grey in (9, 99))
+    store.picture_choices.choose("offer", "ann", {"prompt": "a horse"}, one, [two])
+    running.trigger()
+    [pushed] = the_hub.commits
+    assert sum("/pictures/" in path for path in pushed) == 2
+    running.trigger()
+    assert len(the_hub.commits) == 1
 
 
 def test_a_new_disk_writes_beside_the_old_and_not_over_it(rated, tmp_path, scheduler):

@@ -25,6 +25,16 @@ SETTINGS = AlignSettings(
 )
 
 
+class OnApple(Tensor):
+    """A tensor, as whatever is computed from it, that knows no float64 until it is brought to the CPU: as on MPS."""
+
+    def cpu(self) -> Tensor:
+        return self.as_subclass(Tensor)
+
+    def double(self) -> Tensor:
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64.")
+
+
 def image_unet() -> UNet2DConditionModel:
     """A one-level UNet of the SD-1.x kind with random weights."""
     torch.manual_seed(7)

@@ -9,6 +9,7 @@ import torch
 
 from huvidpo_core.training.calibrate import calibrate, equivalents
 from huvidpo_core.training.losses import KINDS, margins, preference_loss
+from tests.training.made import OnApple
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -71,3 +72,9 @@ def test_settings_out_of_range_are_refused():
     for options in ({"target": 0.5}, {"target": 0.0}, {"kind": "ppo"}, {"frames": 0}):
         with pytest.raises(ValueError, match="out of range"):
             calibrate(torch.ones(3), **options)
+
+
+def test_a_device_without_float64_is_calibrated_for_alike():
+    """Apple's GPUs."""
+    margins = torch.tensor([-3.0, 1.0, 2.0, -2.0, 90.0]) * 1e-3
+    assert calibrate(margins.as_subclass(OnApple)) == calibrate(margins)

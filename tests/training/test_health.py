@@ -7,6 +7,7 @@ import torch
 
 from huvidpo_core.training.health import health
 from huvidpo_core.training.losses import KINDS
+from tests.training.made import OnApple
 
 MASK = torch.tensor([[0.0, 1, -1], [0, 1, 0], [0, 0, 0]])
 
@@ -43,3 +44,12 @@ def test_nothing_labelled_is_refused():
     """Rather than a figure that is not a number."""
     with pytest.raises(ValueError, match="label"):
         health(torch.ones(2, 1, 3), torch.ones(2, 1, 3), torch.zeros(1, 3), kind="huvidpo", beta=1.0)
+
+
+def test_a_device_without_float64_tells_the_same():
+    """Apple's GPUs."""
+    draw = torch.Generator().manual_seed(0)
+    policy, reference = (torch.rand(2, 3, 3, generator=draw) for _ in range(2))
+    wanted = health(policy, reference, MASK, kind="dense", beta=2.0)
+    given = (tensor.as_subclass(OnApple) for tensor in (policy, reference, MASK))
+    assert health(*given, kind="dense", beta=2.0) == wanted

@@ -132,7 +132,7 @@ def test_a_picture_is_read_at_the_painters_size(tmp_path, painter):
     media.write_png(tmp_path / "large.png", np.full((3 * HEIGHT, 3 * WIDTH, 3), 90, np.uint8))
     picture = read_picture(tmp_path / "large.png", WIDTH, HEIGHT)
     assert picture.shape == (1, HEIGHT, WIDTH, 3) and (picture == 90).all()
-    latents = encode_picture(painter, picture)
+    latents = encode_picture(painter.vae, picture)
     assert latents.shape == (1, 4, 2, HEIGHT // 8, WIDTH // 8)
     assert not latents[:, :, 0].any() and latents[:, :, 1].any()
 

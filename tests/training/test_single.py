@@ -1,13 +1,18 @@
 """Diffusion-KTO on single ratings, against its formula in numpy."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from huvidpo_core.training.calibrate import calibrate
+from huvidpo_core.training.crew import Crew
+from huvidpo_core.training.objective import Objective
 from huvidpo_core.training.single import gains, in_order, kto_loss
+from tests.training.made import SETTINGS, OnApple, scheduler
 
 GOOD = torch.tensor([True, False, True, False, False])
 MASK = torch.where(GOOD, 1.0, -1.0)[:, None] * torch.tensor([0.0, 1, 1, 1])  # frame 0 is given
@@ -87,3 +92,16 @@ def test_what_does_not_fit_is_refused(errors):
         kto_loss(*errors, MASK, beta=math.nan)
     with pytest.raises(ValueError, match="weight"):
         kto_loss(*errors, MASK, beta=1.0, weight=torch.ones(4))
+
+
+def test_a_device_without_float64_is_told_alike():
+    """Apple's GPUs: a step's figures, and how the level follows."""
+    draw = torch.Generator().manual_seed(0)
+    given = *(torch.rand(1, 5, 4, generator=draw) for _ in range(2)), MASK
+    found = []
+    for kind in (torch.Tensor, OnApple):
+        objective = Objective.of(nn.Identity(), scheduler(), replace(SETTINGS, loss="kto"))
+        tensors = [tensor.as_subclass(kind) for tensor in given]
+        objective.follow(*tensors, Crew())
+        found.append((objective.figures(*tensors), objective.level))
+    assert found[0] == found[1]

@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ from huvidpo_core.generation.words import read, vocabulary
 from huvidpo_core.models.menu import PackMenu
 from huvidpo_core.models.painter_loras import PainterLoras
 from huvidpo_core.models.painter_menu import PainterMenu
+from huvidpo_core.picture_rounds import PictureRounds
 from huvidpo_core.picture_trainings import PictureTrainings
+from huvidpo_core.preferences.store import Store
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.taught import Taught
 from tests.ui.fake_pairs import FakePairs
@@ -58,6 +61,11 @@ class FakeEngine(FakePairs):
         self.picture_trainings = PictureTrainings(self.trainings, PainterLoras(packs), self.profile)
         self.blind_rounds, self.loras = FakeRounds(packs), FakeLoras(packs, data)
         self.taught = Taught(packs, self.trainings, self.actions)
+
+    @cached_property
+    def picture_rounds(self) -> PictureRounds:
+        choices = Store(self.data / "round").picture_choices
+        return PictureRounds(self._draw_with, choices, self.actions, self.styles, self.trainings.supply.text)
 
     def status(self) -> str:
         return "Miniature on cpu, models loaded" if self.models_loaded else "Miniature, models not loaded yet"
@@ -115,6 +123,14 @@ class FakeEngine(FakePairs):
 
     def choose_no_first_frame(self, offer: str, rater: str) -> None:
         self.choices.pop((offer, rater))
+
+    def _draw_with(
+        self, recipe: Recipe, stop: threading.Event, lora: Path | None, patient: bool
+    ) -> Iterator[Progress | Picture]:
+        """A LoRA makes the picture a negative."""
+        *_, picture = self.first_frame(recipe, stop)
+        yield Progress("drawing", 1, 2)
+        yield Picture(255 - picture.image if lora else picture.image, picture.recipe)
 
     def repaint(
         self, recipe: Recipe, image: np.ndarray, mask: np.ndarray, stop: threading.Event

@@ -1,9 +1,13 @@
 """Aligning first frames on the page: the form, and a run of that kind among the others."""
 
+import threading
+
 import gradio as gr
 import pytest
 
+from huvidpo_core.engine import FIRST_FRAMES
 from huvidpo_core.preferences.picture_choices import PictureChoice
+from huvidpo_core.ui.align_loras import LoraForm
 from huvidpo_core.ui.align_pictures import PictureForm
 from huvidpo_core.ui.align_run import AlignRun
 from tests.finished import until
@@ -74,6 +78,29 @@ def test_a_run_is_followed_and_put_to_use(form, view, engine, chosen):
     assert seen["can_use"] is None and "Drawn by" in seen["helped"] and "liked" in seen["helped"]
 
 
+def test_its_lora_is_renamed_and_deleted(form, view, engine, chosen):
+    """The panel of LoRAs begins with first frames when such a run is followed, offers what can be done with them, and
+    what is changed is so in Create's menu and in what the run says."""
+    with gr.Blocks():
+        loras = LoraForm(engine)
+    run = form.begin(["Anna"], "", "", 8, 5e-4)
+    until(run, "finished")
+    assert loras.open("waterfall", run.path.name) == FIRST_FRAMES
+    assert "No LoRA for first frames yet" in loras.refresh(FIRST_FRAMES)[0]
+    view.act(view.adopt)(run.path.name)
+    table, menu, _, _, pictures, *others = loras.refresh(FIRST_FRAMES)
+    assert "22 pairs, 20 steps" in table and menu.value == "lora:liked"
+    assert "<img" in pictures and "<video" not in pictures and not any(part.visible for part in others)
+    assert all(part.visible for part in loras.refresh("waterfall")[-3:])
+    assert "called bright now" in loras.do_rename("lora:liked", "bright")
+    assert [choice.id for choice in engine.painters()][:2] == ["", "lora:bright"]
+    assert "bright" in parts(engine)["helped"]
+    with pytest.raises(gr.Error, match="Type a name"):
+        loras.do_rename("lora:bright", " ")
+    assert "deleted" in loras.do_delete("lora:bright")
+    assert "lora:bright" not in [choice.id for choice in engine.painters()] and parts(engine)["can_use"] is True
+
+
 def test_it_is_stopped_and_removed_like_any_other(form, view, engine, chosen):
     """By the same buttons; what was put to use stays."""
     engine.trainings.pause = 0.05
@@ -92,3 +119,29 @@ def test_what_cannot_be_begun(form, engine, chosen, preset, steps, words):
     with pytest.raises(gr.Error, match=words):
         form.begin([], "", preset, steps, 5e-4)
     assert engine.trainings.runs("picture") == []
+
+
+def test_a_blind_round_on_the_page(form, view, engine, chosen):
+    """Drawn, looked at two by two without names, pressed; when all are judged, and not before, the panel shows the
+    rate."""
+    run = form.begin([], "secret", "", 8, 5e-4)
+    until(run, "finished")
+    assert parts(engine)["can_draw"] and "A blind round draws pairs" in parts(engine)["helped"]
+    name, rounds = run.path.name, view.pictures
+    assert "There is no round yet" in rounds.show(name, "Anna")
+    *progress, said = rounds.make(threading.Event(), name)
+    assert "8 pairs can be told apart" in said and "pair 8 of 8" in progress[-1].stage
+    assert "0 of 8 pairs judged" in parts(engine)["helped"]
+    seen = rounds.show(name, "Anna")
+    for _ in range(8):
+        assert seen.count("<img") == 2 and "secret" not in seen and "lora" not in seen
+        look = engine.picture_rounds.next(run, "Anna")
+        assert look.offer in seen and "interval" not in parts(engine)["helped"]
+        new = "left" if engine.picture_rounds.score(run).rated % 2 else "right"
+        seen = rounds.choose(name, f"{look.offer}/{new}", "Anna")
+    assert "You have judged every pair" in seen
+    assert "95 % interval" in parts(engine)["helped"] and "of 8 pairs went to the new model" in parts(engine)["helped"]
+    with pytest.raises(gr.Error, match="not there any more"):
+        rounds.choose(name, "x/left", "Anna")
+    (run.path / "round.json").write_text("{")
+    assert "A blind round draws pairs" in parts(engine)["helped"]

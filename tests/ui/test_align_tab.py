@@ -259,7 +259,7 @@ def test_loras_are_managed(engine, pack):
     for step in (0, 12, 20):
         engine.trainings._check(form_run, step)
     engine.trainings.adopt(finish(form_run), more={"blind_round": {"pairs": 8, "win_rate": [0.75, 0.4, 0.9]}})
-    table, menu, one, other, clips = loras.refresh("waterfall")
+    table, menu, one, other, clips, *_ = loras.refresh("waterfall")
     assert clips.count("<video") == 4 and "<b>Before</b><b>Step 20</b>" in clips and "Step 12" not in clips
     assert loras.look("waterfall", None) == loras.look("waterfall", "waterfall/gone") == ""
     assert "22 pairs, 20 steps" in table and "75% (40% to 90%)" in table and "75% in order" in table

@@ -230,6 +230,7 @@ def test_settings_come_from_the_preset_until_they_are_changed(form, engine, clip
     own, other = engine.trainings.settings("", "teach"), engine.trainings.settings("lamp", "teach")
     words, *values = form.unfold("", None)
     assert values == [own.steps, own.lr, own.check_every] and "one clip in 8 is kept for checking" in words
+    assert "A step needs about 1.0 GB of this machine" in words
     assert form.fill("lamp")[1:] == [other.steps, other.lr, other.check_every] != values
     assert form.unfold("lamp", 1e-3) == [gr.skip()] * 4
     bring(form, clips)

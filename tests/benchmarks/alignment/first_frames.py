@@ -90,7 +90,7 @@ class Easel:
             Lessons.encode(
                 pairs,
                 lambda name: pictures[name][None],
-                lambda picture: encode_picture(painter, picture),
+                lambda picture: encode_picture(painter.vae, picture),
                 lambda text: embed(painter, text),
             )
         )

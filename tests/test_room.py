@@ -1,0 +1,38 @@
+"""The table of what a profile needs of a GPU, by plan."""
+
+from dataclasses import replace
+
+import pytest
+
+from huvidpo_core.config import load_profile
+from huvidpo_core.errors import UserError
+from huvidpo_core.generation.plans import load_plans
+from huvidpo_core.room import table
+from huvidpo_core.training.memory import needs
+from huvidpo_core.training.motion_settings import load_motion_settings
+
+FULL = load_profile("full")
+
+
+def test_every_plan_has_a_row_with_both_trainings():
+    """At 4 frames: a row for each plan; stage 1 as LAMP's settings need it, computing twice where the plan says so, and
+    what 8-bit moments save; what is more than the plan has is marked."""
+    head, *rows = (line for line in table(FULL, 4).splitlines() if line.startswith("| ") and "|---" not in line)
+    assert [cell.strip() for cell in head.split("|")[3:-1]] == [
+        "first frame", "animation", "by AnimateDiff", "teaching", "with 8-bit Adam", "alignment",
+    ]  # fmt: skip
+    size = {"height": FULL.video.height, "width": FULL.video.width, "frames": 4, "device": "cuda"}
+    for plan, row in zip(load_plans(), rows, strict=True):
+        cells = [cell.strip() for cell in row.split("|")[1:-1]]
+        for cell, optimizer in zip(cells[5:7], ("adamw", "adamw8bit"), strict=True):
+            settings = replace(load_motion_settings("lamp"), checkpointing=plan.checkpointing, optimizer=optimizer)
+            need = needs(settings, **size).total
+            much = " (too much)" if need > plan.gigabytes * 1e9 else ""
+            assert cell == f"{need / 1e9:.1f}{much}" and cells[0] == f"{plan.name} GB"
+
+
+@pytest.mark.parametrize("frames", [-4, 0, 1, 65])
+def test_a_number_of_frames_that_no_clip_has_is_a_sentence(frames):
+    """Nothing is counted."""
+    with pytest.raises(UserError, match=rf"--frames is {frames}; a clip has 2 to 64"):
+        table(FULL, frames)
