@@ -112,9 +112,9 @@ def adopt_pack(run: RunFolder, packs: Path, name: str = "") -> str:
     return _keep(run, Use(name, since=time.time(), adopted=name)).adopted
 
 
-def adopt_painter(run: RunFolder, packs: Path, name: str = "") -> str:
-    """Put a LoRA for first frames among the painters, with its card and sample pictures; what Create calls it:
-    'lora:NAME'. Without a `name` it has the run's, or that with a number behind it.
+def adopt_painter(run: RunFolder, packs: Path, name: str = "", more: Mapping[str, Any] | None = None) -> str:
+    """Put a LoRA for first frames among the painters, with its card, to which `more` is added, and sample pictures;
+    what Create calls it: 'lora:NAME'. Without a `name` it has the run's, or that with a number behind it.
 
     Raises:
         UserError: it is not finished, in use already, the name is taken or cannot be one.
@@ -123,7 +123,7 @@ def adopt_painter(run: RunFolder, packs: Path, name: str = "") -> str:
         raise UserError("This training has not finished, so there is no LoRA to use yet. Resume it.")
     if there := used(run, packs).adopted:
         raise UserError(f"This LoRA is in use already, as '{there}'.")
-    loras, card = PainterLoras(packs), cards.read_card(run.path / CARD)
+    loras, card = PainterLoras(packs), cards.read_card(run.path / CARD) | dict(more or {})
     wanted = run.asked()["name"]
     name = name or next(each for each in (numbered(wanted, n) for n in count(1)) if each not in loras.names())
     loras.put(name, run.path / RESULT, card, _before_and_after(run, card.get("best_step", 0)))

@@ -160,17 +160,14 @@ class RunProcess(ABC):
         with self._device_for_a_step(stop):
             animator = self._load()
         yield Progress("encoding the clips", 0, 1)
-        self._tell(stage="encoding the clips")
-        for _ in self._in_turns(self._encode(animator), stop):
-            pass
+        self._prepare("encoding the clips", self._encode(animator), stop)
         with self._device_for_a_step(stop):
             course = self._course(animator)
         if self._crew.leads:
             self.run.forget_after(course.step, course.checked)
         steps = course.settings.steps
-        self._tell(steps=steps, step=course.step, stage="measuring the start" if course.step == 0 else "training")
-        for _ in self._in_turns(course.begin(), stop):
-            pass
+        self._tell(steps=steps, step=course.step)
+        self._prepare("measuring the start" if course.step == 0 else "training", course.begin(), stop)
         try:
             yield from self._follow(course, stop)
         except Stopped:
@@ -179,6 +176,12 @@ class RunProcess(ABC):
         if self._crew.leads:
             message = f"{self._finish(course, animator)}{self._memory_words()}"
             self._tell(status="finished", stage="", message=message, seconds_left=None)
+
+    def _prepare(self, stage: str, work: Generator[None], stop: threading.Event) -> None:
+        """Go through what comes before the first step, and say how far it is."""
+        self._tell(stage=stage)
+        for done, _ in enumerate(self._in_turns(work, stop), 1):
+            self._tell(stage=f"{stage}, {done} done")
 
     def _follow(self, course: Course, stop: threading.Event) -> Iterator[Progress]:
         """Train, and keep the record."""

@@ -269,8 +269,8 @@ class Trainings(Runs):
     def adopt(self, run: RunFolder, name: str = "", more: Mapping[str, Any] | None = None) -> str:
         """Put to use, under `name`, what a finished run made; what Create calls it.
 
-        A LoRA goes beside its action pack, as 'PACK/NAME', `more` being added to its card; a taught action's pack among
-        the others, as 'NAME'; a LoRA for first frames among the painters, as 'lora:NAME'.
+        A LoRA goes beside its action pack, as 'PACK/NAME', or, for first frames, among the painters, as 'lora:NAME',
+        `more` being added to its card; a taught action's pack among the others, as 'NAME'.
 
         Raises:
             UserError: it is not finished, there is no pack to put a LoRA beside, the name is taken or cannot be one.
@@ -279,7 +279,7 @@ class Trainings(Runs):
         if kind == "teach":
             return adoption.adopt_pack(run, self._packs, name)
         if kind == "picture":
-            return adoption.adopt_painter(run, self._packs, name)
+            return adoption.adopt_painter(run, self._packs, name, more)
         return adoption.adopt(run, self._packs, name, more)
 
     def result(self, run: RunFolder) -> Path:

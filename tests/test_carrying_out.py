@@ -112,6 +112,21 @@ def test_activations_are_computed_twice_where_the_plan_says_so_or_memory_ran_out
     assert in_room(settings, full, torch.device("cpu")).checkpointing is bool(said)
 
 
+def test_how_far_the_preparation_is_is_told(run, tmp_path):
+    """Each pause of the work is one thing done; before the first it is said what is begun."""
+    process = Process(run, load_profile("miniature"), torch.device("cpu"), Crew(), tmp_path)
+    told = []
+
+    def work():
+        for _ in range(3):
+            told.append(run.state().stage)
+            yield
+
+    process._prepare("encoding the clips", work(), None)
+    assert told == ["encoding the clips", "encoding the clips, 1 done", "encoding the clips, 2 done"]
+    assert run.state().stage == "encoding the clips, 3 done"
+
+
 def test_checks_are_told_of_and_counted_in_the_time_left(run, tmp_path, monkeypatch):
     """Steps of one second, checks of ten after 0, 3, 6 and the last, 7: what is left at each step is what comes."""
     clock = Clock()

@@ -49,7 +49,8 @@ def local_folder(location: str) -> Path:
         return Path(snapshot_download(location, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError) as error:
         raise UserError(
-            f"The model '{location}' is not on this machine. Restore the folder, or name another in assets/profiles."
+            f"The model '{location}' is not on this machine. Fetch it (`python -m huvidpo_core generate "
+            "--allow-downloads`, or in the app), restore the folder, or name another in assets/profiles."
         ) from error
 
 

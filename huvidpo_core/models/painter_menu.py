@@ -36,6 +36,9 @@ class PainterMenu:
     def check(self, choice: str) -> None:
         """Raise a UserError that lists who there is, unless `choice` is one of them."""
         known = [each.id for each in self.choices()]
+        if choice not in known and choice.startswith(PREFIX):
+            name = choice.removeprefix(PREFIX)
+            raise UserError(f"The LoRA '{name}' for first frames is not there any more. Choose who draws anew.")
         if choice not in known:
             there = ", ".join(known[1:]) or "nobody else here"
             raise UserError(f"There is no painter '{choice}'. Choose one of: {there}; or '' for the profile's own.")

@@ -6,6 +6,7 @@ import gradio as gr
 
 from huvidpo_core.engine import Engine, RunFolder
 from huvidpo_core.ui.align_words import KTO, rated_words, settings_words, supply_words
+from huvidpo_core.ui.run_words import LR_STEP
 from huvidpo_core.ui.work import told
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
@@ -39,11 +40,14 @@ class AlignForm:
             self.loss = gr.Dropdown(LOSSES, value="", label="Loss", elem_id="align-loss")
             with gr.Row():
                 self.steps, self.beta, self.lr = (
-                    gr.Number(None, label=label, precision=precision, info=info, elem_id=f"align-{name}", min_width=110)
-                    for name, label, precision, info in (
-                        ("steps", "Steps", 0, "0: twelve passes"),
-                        ("beta", "Beta", None, "0: measured"),
-                        ("lr", "Learning rate", None, "above 0"),
+                    gr.Number(
+                        None, label=label, precision=precision, step=step, info=info, elem_id=f"align-{name}",
+                        min_width=110,
+                    )
+                    for name, label, precision, step, info in (
+                        ("steps", "Steps", 0, 1, "0: twelve passes"),
+                        ("beta", "Beta", None, 1, "0: measured"),
+                        ("lr", "Learning rate", None, LR_STEP, "above 0"),
                     )
                 )  # fmt: skip
         self.start = gr.Button("Align", variant="primary", elem_id="align-start")
@@ -59,8 +63,10 @@ class AlignForm:
         beta: float | None, lr: float | None,
     ) -> RunFolder:  # fmt: skip
         """Start a training. Raises `gr.Error`."""
-        if not lr:  # never a person's choice: the settings were not unfolded, or not filled yet
+        if not (steps or beta or lr):  # the settings were not unfolded, or not filled yet
             steps = beta = lr = None
+        elif lr is None:
+            lr = 0.0  # an emptied field is refused like a 0
         with told():
             return self.engine.trainings.begin(
                 action, preset, raters=raters or (), name=(name or "").strip(), loss=loss or None, steps=steps,

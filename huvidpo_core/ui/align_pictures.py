@@ -7,7 +7,7 @@ import gradio as gr
 from huvidpo_core.engine import BEGINNING, Engine, RunFolder
 from huvidpo_core.ui import words
 from huvidpo_core.ui.align_words import settings_words
-from huvidpo_core.ui.run_words import many
+from huvidpo_core.ui.run_words import LR_STEP, many
 from huvidpo_core.ui.work import told
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
@@ -34,7 +34,9 @@ class PictureForm:
                 self.steps = gr.Number(
                     None, label="Steps", precision=0, info="0: twelve passes", elem_id="picture-steps", min_width=110
                 )
-                self.lr = gr.Number(None, label="Learning rate", info="above 0", elem_id="picture-lr", min_width=110)
+                self.lr = gr.Number(
+                    None, label="Learning rate", step=LR_STEP, info="above 0", elem_id="picture-lr", min_width=110
+                )
         self.start = gr.Button("Align", variant="primary", interactive=False, elem_id="picture-start")
         self.raters.input(self.look, self.raters, [self.supply, self.start], trigger_mode="always_last", **PRIVATE)
         filled = [self.said, self.steps, self.lr]
@@ -50,8 +52,10 @@ class PictureForm:
         self, raters: list[str] | None, name: str | None, preset: str, steps: float | None, lr: float | None
     ) -> RunFolder:
         """Start a training. Raises `gr.Error`."""
-        if not lr:  # never a person's choice: the settings were not unfolded, or not filled yet
+        if not (steps or lr):  # the settings were not unfolded, or not filled yet
             steps = lr = None
+        elif lr is None:
+            lr = 0.0  # an emptied field is refused like a 0
         with told():
             return self.engine.picture_trainings.begin(
                 preset, raters=raters or (), name=(name or "").strip(), steps=steps, lr=lr

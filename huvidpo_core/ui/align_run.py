@@ -65,10 +65,8 @@ class AlignRun(RunFollow):
 
     def adopt(self, run: RunFolder) -> None:
         """Put the LoRA to use, with what the blind round said on its card."""
-        if run.asked()["kind"] == "picture":
-            self.engine.trainings.adopt(run)
-            return
-        score = self.engine.blind_rounds.score(run)
+        pictures = run.asked()["kind"] == "picture"
+        score = (self.engine.picture_rounds if pictures else self.engine.blind_rounds).score(run)
         rate = score.win_rate
         won = [rate.value, rate.low, rate.high] if rate else None
         self.engine.trainings.adopt(run, more={"blind_round": {"pairs": score.rated, "win_rate": won}})

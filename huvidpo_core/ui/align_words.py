@@ -181,9 +181,10 @@ def _score(score: Score) -> str:
         verdict = "It is worse than before: better not use it."
     else:
         verdict = "That may be luck. Another round makes it surer."
+    tied = f"{score.ties} tied, " if score.ties else ""
     return (
         f'<div class="hv-verdict"><b>{rate.value:.0%}</b><span>of {many(score.rated, "pair")} went to the new model, '
-        f"95 % interval {rate.low:.0%} to {rate.high:.0%}; {score.wins} won, {score.ties} tied, {score.losses} lost. "
+        f"95 % interval {rate.low:.0%} to {rate.high:.0%}; {score.wins} won, {tied}{score.losses} lost. "
         f"<strong>{verdict}</strong></span></div>"
     )
 

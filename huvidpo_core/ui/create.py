@@ -135,6 +135,7 @@ class Create:
         inputs = [self.controls.action, self.controls.pack, self.clip_id, self.limit, self.result.for_rating]
         outputs = [self.controls.pack, self.result.gallery, self.result.more, *self._button_parts]
         trigger(self.reload, inputs, outputs, **AT_ONCE).then(self.remarks.heed, self._wording, self._said, **AT_ONCE)
+        trigger(*self._painters, **AT_ONCE)
 
     def wire_try(
         self, button: gr.Button, found: Callable[[str], tuple[str, str]], run: gr.State, tabs: gr.Tabs
@@ -164,6 +165,12 @@ class Create:
             js=keep_js(self.engine.profile.name), trigger_mode="always_last", **PRIVATE,
         )  # fmt: skip
 
+    @property
+    def _painters(self) -> tuple[Callable[[str], gr.Dropdown], gr.Dropdown, gr.Dropdown]:
+        """How the menu of painters is brought up to date: what to call, with what, for what."""
+        menu = self.controls.painter
+        return lambda chosen: painter_menu(self.engine, chosen), menu, menu
+
     def _wire_scene(self) -> None:
         scene, controls = self.scene, self.controls
         scene.examples.click(lambda sample: sample[0], scene.examples, controls.prompt, **AT_ONCE)
@@ -180,9 +187,7 @@ class Create:
         self.motion.reuse.click(self.reuse, None, [controls.seed, controls.fresh], **AT_ONCE)
         controls.seed.input(lambda: False, None, controls.fresh, **AT_ONCE)
         # So is a painter that was trained meanwhile.
-        controls.painter.focus(
-            lambda chosen: painter_menu(self.engine, chosen), controls.painter, controls.painter, **AT_ONCE
-        )
+        controls.painter.focus(*self._painters, **AT_ONCE)
         self.motion.fetch.wire(self.engine, controls.painter, controls.pack)
         pace = [controls.steps, controls.guidance]
         controls.pack.input(self.clips.pace, [controls.pack, controls.sampler, *pace], pace, **AT_ONCE)

@@ -16,6 +16,7 @@ STATUS = {
     "failed": "Failed",
     "died": "Ended unexpectedly",
 }
+LR_STEP = 1e-4  # of a press on a learning rate's arrows
 NO_CLIPS = '<p class="hv-nothing">Samples come with the first check.</p>'
 
 

@@ -11,6 +11,7 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.ui import teach_draft as draft_of
 from huvidpo_core.ui import teach_words as said
 from huvidpo_core.ui.remarks import PAUSE_JS
+from huvidpo_core.ui.run_words import LR_STEP
 from huvidpo_core.ui.session import Draft, Sessions
 from huvidpo_core.ui.words import message, progress_bar
 from huvidpo_core.ui.work import told
@@ -58,11 +59,14 @@ class TeachForm:
             self.preset_said = gr.HTML("", elem_id="teach-preset-said")
             with gr.Row():
                 self.steps, self.lr, self.check_every = (
-                    gr.Number(None, label=label, precision=precision, info=info, elem_id=f"teach-{name}", min_width=110)
-                    for name, label, precision, info in (
-                        ("steps", "Steps", 0, "more: closer to the clips"),
-                        ("lr", "Learning rate", None, "above 0"),
-                        ("check", "A check every", 0, "steps, with sample clips"),
+                    gr.Number(
+                        None, label=label, precision=precision, step=step, info=info, elem_id=f"teach-{name}",
+                        min_width=110,
+                    )
+                    for name, label, precision, step, info in (
+                        ("steps", "Steps", 0, 1, "more: closer to the clips"),
+                        ("lr", "Learning rate", None, LR_STEP, "above 0"),
+                        ("check", "A check every", 0, 1, "steps, with sample clips"),
                     )
                 )  # fmt: skip
             self.name = gr.Textbox(
@@ -145,8 +149,10 @@ class TeachForm:
         preset: str, steps: float | None, lr: float | None, check_every: float | None,
     ) -> str:  # fmt: skip
         """Start a training; its run's name. What was gathered stays. Raises `gr.Error`."""
-        if not lr:  # never a person's choice: the settings were not unfolded, or not filled yet
+        if not (steps or lr or check_every):  # the settings were not unfolded, or not filled yet
             steps = lr = check_every = None
+        elif lr is None:
+            lr = 0.0  # an emptied field is refused like a 0
         draft, trainings = self._draft(request), self.engine.trainings
         with told():
             for key, words in json.loads(gaps or "{}").items():

@@ -6,10 +6,13 @@ import gradio as gr
 import pytest
 
 from huvidpo_core.engine import FIRST_FRAMES
+from huvidpo_core.errors import UserError
+from huvidpo_core.models.painter_menu import PainterMenu
 from huvidpo_core.preferences.picture_choices import PictureChoice
 from huvidpo_core.ui.align_loras import LoraForm
 from huvidpo_core.ui.align_pictures import PictureForm
 from huvidpo_core.ui.align_run import AlignRun
+from huvidpo_core.ui.menus import painter_menu
 from tests.finished import until
 from tests.ui.test_align_tab import parts
 
@@ -98,6 +101,9 @@ def test_its_lora_is_renamed_and_deleted(form, view, engine, chosen):
     with pytest.raises(gr.Error, match="Type a name"):
         loras.do_rename("lora:bright", " ")
     assert "deleted" in loras.do_delete("lora:bright")
+    with pytest.raises(UserError, match="The LoRA 'bright' for first frames is not there any more"):
+        PainterMenu(engine.profile, engine.data / "packs").check("lora:bright")
+    assert painter_menu(engine, "lora:bright").value == ""
     assert "lora:bright" not in [choice.id for choice in engine.painters()] and parts(engine)["can_use"] is True
 
 
@@ -113,11 +119,14 @@ def test_it_is_stopped_and_removed_like_any_other(form, view, engine, chosen):
     assert engine.trainings.runs("picture") == []
 
 
-@pytest.mark.parametrize(("preset", "steps", "words"), [("../secret", None, "no preset"), ("", -3, "'steps'")])
-def test_what_cannot_be_begun(form, engine, chosen, preset, steps, words):
-    """A sentence, and no run."""
+@pytest.mark.parametrize(
+    ("preset", "steps", "lr", "words"),
+    [("../secret", None, 5e-4, "no preset"), ("", -3, 5e-4, "'steps'"), ("", 3, 0, "'lr'"), ("", 3, None, "'lr'")],
+)
+def test_what_cannot_be_begun(form, engine, chosen, preset, steps, lr, words):
+    """A sentence, and no run; a learning rate of nothing does not make the form forget the other fields."""
     with pytest.raises(gr.Error, match=words):
-        form.begin([], "", preset, steps, 5e-4)
+        form.begin([], "", preset, steps, lr)
     assert engine.trainings.runs("picture") == []
 
 
@@ -143,5 +152,9 @@ def test_a_blind_round_on_the_page(form, view, engine, chosen):
     assert "95 % interval" in parts(engine)["helped"] and "of 8 pairs went to the new model" in parts(engine)["helped"]
     with pytest.raises(gr.Error, match="not there any more"):
         rounds.choose(name, "x/left", "Anna")
+    view.act(view.adopt)(name)
+    with gr.Blocks():
+        loras = LoraForm(engine)
+    assert "50% (" in loras.refresh(FIRST_FRAMES)[0]  # its row says how the round went
     (run.path / "round.json").write_text("{")
     assert "A blind round draws pairs" in parts(engine)["helped"]

@@ -80,16 +80,17 @@ class Stage:
     def takes(self, seed: int, count: int, source: str = "settings") -> list[Take]:
         """`count` scenes with two clips each, which differ as the app's pairs from this source do (`pairing.Order`).
 
-        "structural" pairs vary a clip that was animated as usual.
+        "structural" pairs vary a clip that was animated as usual, by two seeds; "structural settings" by two settings,
+        too.
         """
         made = []
         for index in range(count):
             scene, text, truth = self.scene(seed, index)
             steps, how = (0, 0), {}
-            if source == "settings":
+            if "settings" in source:
                 video = self.profile.video
                 steps = tuple(number for number, _ in draw_settings(index, video.steps, video.guidance))
-            elif source == "structural":
+            if "structural" in source:
                 how = {"reference": self.animate(truth[0], text, 100 * index + 2), "eta": draw_eta(index)}
             clips = (self.animate(truth[0], text, 100 * index + side, steps[side], **how) for side in range(2))
             made.append(Take(scene, text, truth, tuple(clips)))
