@@ -155,6 +155,7 @@ def test_a_blind_round_on_the_page(form, view, engine, chosen):
     view.act(view.adopt)(name)
     with gr.Blocks():
         loras = LoraForm(engine)
-    assert "50% (" in loras.refresh(FIRST_FRAMES)[0]  # its row says how the round went
+    rate = engine.picture_rounds.score(run).win_rate
+    assert f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})" in loras.refresh(FIRST_FRAMES)[0]
     (run.path / "round.json").write_text("{")
     assert "A blind round draws pairs" in parts(engine)["helped"]
