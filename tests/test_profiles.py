@@ -163,6 +163,7 @@ def test_a_download_that_fails_says_why(tmp_path, monkeypatch, error, words):
         raise error
 
     monkeypatch.setattr("huvidpo_core.generation.downloads.hf_hub_download", fail)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)  # as the tests themselves are run
     with pytest.raises(UserError, match=words):
         fetch(load_profile("full").downloads[0])
 

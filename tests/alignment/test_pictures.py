@@ -215,7 +215,7 @@ def test_the_lora_is_a_painter_and_diffusers_draws_the_same_with_it(engine, prof
         prepare(engine, tmp_path / "third", name="bright")
     loras.file("bright").unlink()
     assert engine.trainings.use(run).adopted == ""
-    with pytest.raises(UserError, match="lora:bright"):
+    with pytest.raises(UserError, match="The LoRA 'bright' for first frames is not there any more"):
         list(engine.first_frame(RECIPE.with_(painter="lora:bright"), threading.Event()))
 
 
