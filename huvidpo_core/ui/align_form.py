@@ -63,10 +63,8 @@ class AlignForm:
         beta: float | None, lr: float | None,
     ) -> RunFolder:  # fmt: skip
         """Start a training. Raises `gr.Error`."""
-        if not (steps or beta or lr):  # the settings were not unfolded, or not filled yet
-            steps = beta = lr = None
-        elif lr is None:
-            lr = 0.0  # an emptied field is refused like a 0
+        if not lr:  # not filled yet, or emptied: the preset's own, beside what was typed
+            steps, beta, lr = steps or None, beta or None, None
         with told():
             return self.engine.trainings.begin(
                 action, preset, raters=raters or (), name=(name or "").strip(), loss=loss or None, steps=steps,

@@ -52,10 +52,8 @@ class PictureForm:
         self, raters: list[str] | None, name: str | None, preset: str, steps: float | None, lr: float | None
     ) -> RunFolder:
         """Start a training. Raises `gr.Error`."""
-        if not (steps or lr):  # the settings were not unfolded, or not filled yet
-            steps = lr = None
-        elif lr is None:
-            lr = 0.0  # an emptied field is refused like a 0
+        if not lr:  # not filled yet, or emptied: the preset's own, beside what was typed
+            steps, lr = steps or None, None
         with told():
             return self.engine.picture_trainings.begin(
                 preset, raters=raters or (), name=(name or "").strip(), steps=steps, lr=lr

@@ -149,10 +149,8 @@ class TeachForm:
         preset: str, steps: float | None, lr: float | None, check_every: float | None,
     ) -> str:  # fmt: skip
         """Start a training; its run's name. What was gathered stays. Raises `gr.Error`."""
-        if not (steps or lr or check_every):  # the settings were not unfolded, or not filled yet
-            steps = lr = check_every = None
-        elif lr is None:
-            lr = 0.0  # an emptied field is refused like a 0
+        if not lr:  # not filled yet, or emptied: the preset's own, beside what was typed
+            steps, lr, check_every = steps or None, None, check_every or None
         draft, trainings = self._draft(request), self.engine.trainings
         with told():
             for key, words in json.loads(gaps or "{}").items():

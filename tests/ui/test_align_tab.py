@@ -126,8 +126,6 @@ def test_settings_come_from_the_preset_until_they_are_changed(form, engine):
     [
         ({"action": "rain"}, "no votes to learn from"),
         ({"lr": -1.0}, "'lr' of the alignment must be more than 0"),
-        ({"lr": 0}, "'lr' of the alignment must be more than 0"),
-        ({"lr": None}, "'lr' of the alignment must be more than 0"),
         ({"preset": "magic"}, "no preset 'magic'"),
         ({"name": "a/b"}, "cannot be a file's name"),
     ],
