@@ -66,6 +66,32 @@ class AsOnDevice(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+class NormsAsOnCPU(TorchFunctionMode):
+    """What group norms do there, and not on `meta`: they leave the order in memory of what they are given. To be
+    entered before other modes."""
+
+    def __torch_function__(
+        self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Called by PyTorch in place of each of its functions."""
+        if func is F.group_norm and args[0].device.type == "meta":
+            return _Norm.apply(*args[:2], *(*args[2:4], *(kwargs or {}).values())[:2])
+        return func(*args, **(kwargs or {}))
+
+
+class _Norm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, groups: int, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight, *(x.new_empty(len(x), groups) for _ in range(2)))
+        return torch.empty_like(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, *_ = ctx.saved_tensors
+        of = zip((x, x, weight, weight), ctx.needs_input_grad, strict=True)
+        return tuple(torch.empty_like(tensor) if wanted else None for tensor, wanted in of)
+
+
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -36,8 +36,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from huvidpo_core.training.losses import KINDS, slope
-from huvidpo_core.training.single import KTO
+from huvidpo_core.training.kinds import KINDS, KTO
+from huvidpo_core.training.losses import slope
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def calibrate(margins: Tensor, *, kind: str = "huvidpo", frames: float = 1.0, ta
 
     Args:
         margins: (n,), what `Objective.margins` gives for the same kind; see above where from.
-        kind: one of `losses.KINDS`, or "kto".
+        kind: one of `kinds.KINDS`, or "kto".
         frames: labelled frames of a pair, their mean; for the equivalents.
         target: 0 < target < 1/2; 0.2 to 0.45 is sensible.
 

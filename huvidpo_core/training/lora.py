@@ -2,23 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from peft import LoraConfig
 from torch import Tensor, nn
 
+from huvidpo_core.training.settings import LoraShape
+
 NAME = "learned"
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of every attention, the temporal ones too (method.md section 3)
-
-
-@dataclass(frozen=True)
-class LoraShape:
-    """How large an adapter is: `rank`, `alpha` (it is scaled by alpha / rank) and its `dropout` while training."""
-
-    rank: int = 16
-    alpha: float = 32.0
-    dropout: float = 0.1
 
 
 def attach(unet: nn.Module, shape: LoraShape, seed: int) -> dict[str, nn.Parameter]:

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-KINDS = ("huvidpo", "dense", "dense-sum")
-LOSS_TYPES = ("sigmoid", "robust", "hinge", "ipo")
+from huvidpo_core.training.kinds import KINDS, LOSS_TYPES
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,9 @@ def preference_loss(
         reference: (2, b, f), the same of the reference model, which gets no gradient.
         mask: (b, f) in {-1, 0, +1}: which side is better in a frame; 0 for a tie, for frames without a label and for
             those that are given, as frame 0 is.
-        kind: one of KINDS.
+        kind: one of `kinds.KINDS`.
         beta: strength of the pull towards the reference, > 0.
-        loss_type: one of LOSS_TYPES.
+        loss_type: one of `kinds.LOSS_TYPES`.
         label_smoothing: e, 0 <= e < 1/2; for "sigmoid" and "robust".
         tie_threshold: log k of Rao and Kupper's model (1967), a reward; 0: ties say nothing, as in DenseDPO. Above it
             P(better) = sigmoid(r - log k) and P(tie) = (k^2 - 1) sigmoid(r - log k) sigmoid(-r - log k), so a tie pulls

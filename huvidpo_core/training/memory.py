@@ -6,7 +6,7 @@ is counted, on the real architecture and without its weights, in seconds.
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from huvidpo_core.config import VideoConfig, resolve
 from huvidpo_core.generation.plans import memory_of
 from huvidpo_core.models import VideoUNet, motion_parameters
 from huvidpo_core.models.architectures import FACTOR, SD14
-from huvidpo_core.models.counting import AsOnDevice, LiveBytes
+from huvidpo_core.models.counting import AsOnDevice, LiveBytes, NormsAsOnCPU
 from huvidpo_core.training import lora
 from huvidpo_core.training.frugal import Frugal, checkpointing
 from huvidpo_core.training.motion_settings import MotionSettings
@@ -122,10 +122,12 @@ def needs(
         clips = settings.batch * (1 if settings.single else 2)
         if device == "cpu":
             unet.to(memory_format=torch.channels_last)
+    norms = NormsAsOnCPU if device == "cpu" else nullcontext
     if settings.checkpointing:
         checkpointing(unet)
-        _recomputed_alike(unet, low)
-    step = measure_step(unet.train(), clips, frames, height // FACTOR, width // FACTOR, low=low)
+        _recomputed_alike(unet, low, norms)
+    with norms():
+        step = measure_step(unet.train(), clips, frames, height // FACTOR, width // FACTOR, low=low)
     trained = kept * sum(parameter.numel() for parameter in parameters.values())
     return Needs(weights, trained, step, WASTE["cpu" if device == "cpu" else "cuda"])
 
@@ -150,12 +152,12 @@ def measure_step(unet: VideoUNet, clips: int, frames: int, height: int, width: i
     return counter.peak
 
 
-def _recomputed_alike(unet: VideoUNet, low: bool) -> None:
+def _recomputed_alike(unet: VideoUNet, low: bool, norms: Callable[[], AbstractContextManager]) -> None:
     """See that what is computed anew in the backward pass, in which no mode from outside counts, is computed alike."""
 
     def alike(block: Callable) -> Callable:
         def run(*args: Any) -> Any:
-            with AsOnDevice(low):
+            with norms(), AsOnDevice(low):
                 return block(*args)
 
         return run

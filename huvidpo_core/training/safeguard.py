@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from huvidpo_core.training.losses import KINDS
+from huvidpo_core.training.kinds import KINDS
 
 
 @torch.no_grad()
@@ -28,7 +28,7 @@ def safeguard(residual: Tensor, mask: Tensor, *, kind: str = "huvidpo", mu: floa
             winners (first clips), then all losers. It is the gradient of a mean squared error, but for a factor that
             both sides have alike.
         mask: (b, f) in {-1, 0, +1}, as in `preference_loss`; only labelled frames count.
-        kind: of the loss, one of `losses.KINDS`.
+        kind: of the loss, one of `kinds.KINDS`.
         mu: 0..1, which part of the winner's own descent must remain. Published: 0.9 for SD 1.5, 0.6 for SDXL. 0: the
             winner may stand still; 1: the loser gives no gradient where it is against the winner's. With noise in
             common the two sides' residuals are much alike, so lambda is near 1 - mu.

@@ -8,13 +8,20 @@ from typing import Literal
 
 from huvidpo_core.config import ASSETS
 from huvidpo_core.errors import UserError
-from huvidpo_core.training.lora import LoraShape
-from huvidpo_core.training.losses import KINDS, LOSS_TYPES
+from huvidpo_core.training.kinds import KINDS, KTO, LOSS_TYPES
 from huvidpo_core.training.presets import load, require
-from huvidpo_core.training.single import KTO
 
 PRESETS = ASSETS / "align"
 LOSSES = (*KINDS, KTO)
+
+
+@dataclass(frozen=True)
+class LoraShape:
+    """How large an adapter is: `rank`, `alpha` (it is scaled by alpha / rank) and its `dropout` while training."""
+
+    rank: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.1
 
 
 @dataclass(frozen=True)

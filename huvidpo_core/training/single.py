@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-KTO = "kto"  # what settings and calibrations call this loss
-
 
 @dataclass(frozen=True)
 class SingleLoss:

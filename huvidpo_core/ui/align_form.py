@@ -24,7 +24,7 @@ class AlignForm:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        first = next(iter(engine.actions))
+        first, own = next(iter(engine.actions)), engine.trainings.settings()
         with gr.Group(elem_classes="hv-card-group"):
             self.action = gr.Dropdown(self._actions({}), value=first, label="Action", elem_id="align-action")
             self.raters = gr.Dropdown(
@@ -37,12 +37,12 @@ class AlignForm:
             presets = [("This profile's", ""), *((name, name) for name in engine.trainings.presets())]
             self.preset = gr.Dropdown(presets, value="", label="Preset", elem_id="align-preset")
             self.said = gr.HTML("", elem_id="align-preset-said")
-            self.loss = gr.Dropdown(LOSSES, value="", label="Loss", elem_id="align-loss")
+            self.loss = gr.Dropdown(LOSSES, value=own.loss, label="Loss", elem_id="align-loss")
             with gr.Row():
                 self.steps, self.beta, self.lr = (
                     gr.Number(
-                        None, label=label, precision=precision, step=step, info=info, elem_id=f"align-{name}",
-                        min_width=110,
+                        getattr(own, name), label=label, precision=precision, step=step, info=info,
+                        elem_id=f"align-{name}", min_width=110,
                     )
                     for name, label, precision, step, info in (
                         ("steps", "Steps", 0, 1, "0: twelve passes"),
@@ -62,9 +62,7 @@ class AlignForm:
         self, action: str, raters: list[str] | None, name: str | None, preset: str, loss: str, steps: float | None,
         beta: float | None, lr: float | None,
     ) -> RunFolder:  # fmt: skip
-        """Start a training. Raises `gr.Error`."""
-        if not lr:  # not filled yet, or emptied: the preset's own, beside what was typed
-            steps, beta, lr = steps or None, beta or None, None
+        """Start a training; None: as the preset says. Raises `gr.Error`."""
         with told():
             return self.engine.trainings.begin(
                 action, preset, raters=raters or (), name=(name or "").strip(), loss=loss or None, steps=steps,
@@ -102,9 +100,9 @@ class AlignForm:
         said = settings_words(settings, self.engine.trainings.needs(settings))
         return [said, settings.loss, settings.steps, settings.beta, settings.lr]
 
-    def unfold(self, preset: str, lr: float | None) -> list[Any]:
-        """The same when the settings are first seen; later they stay as they were left."""
-        return [gr.skip()] * 5 if lr else self.fill(preset)
+    def unfold(self, preset: str, said: str | None) -> Any:
+        """What a preset says in words, when the settings are first seen."""
+        return gr.skip() if said else self.fill(preset)[0]
 
     def _actions(self, counts: dict[str, int]) -> list[tuple[str, str]]:
         return [
@@ -119,7 +117,7 @@ class AlignForm:
         )  # fmt: skip
         filled = [self.said, self.loss, self.steps, self.beta, self.lr]
         self.preset.input(self.fill, self.preset, filled, **PRIVATE)
-        self.more.expand(self.unfold, [self.preset, self.lr], filled, **PRIVATE)
+        self.more.expand(self.unfold, [self.preset, self.said], self.said, **PRIVATE)
 
     def wire_refresh(self, trigger: Any) -> None:
         """Run `refresh` on an event of the page."""

@@ -18,7 +18,7 @@ class PictureForm:
     """Parts and wiring of the form."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        self.engine, own = engine, engine.trainings.settings(kind="picture")
         with gr.Group(elem_classes="hv-card-group"):
             self.raters = gr.Dropdown(
                 [], value=[], multiselect=True, label="Whose choices", info="Everybody's, if nobody is chosen",
@@ -32,16 +32,17 @@ class PictureForm:
             self.said = gr.HTML("", elem_id="picture-preset-said")
             with gr.Row():
                 self.steps = gr.Number(
-                    None, label="Steps", precision=0, info="0: twelve passes", elem_id="picture-steps", min_width=110
-                )
+                    own.steps, label="Steps", precision=0, info="0: twelve passes", elem_id="picture-steps",
+                    min_width=110,
+                )  # fmt: skip
                 self.lr = gr.Number(
-                    None, label="Learning rate", step=LR_STEP, info="above 0", elem_id="picture-lr", min_width=110
+                    own.lr, label="Learning rate", step=LR_STEP, info="above 0", elem_id="picture-lr", min_width=110
                 )
         self.start = gr.Button("Align", variant="primary", interactive=False, elem_id="picture-start")
         self.raters.input(self.look, self.raters, [self.supply, self.start], trigger_mode="always_last", **PRIVATE)
         filled = [self.said, self.steps, self.lr]
         self.preset.input(self.fill, self.preset, filled, **PRIVATE)
-        self.more.expand(self.unfold, [self.preset, self.lr], filled, **PRIVATE)
+        self.more.expand(self.unfold, [self.preset, self.said], self.said, **PRIVATE)
 
     @property
     def inputs(self) -> list[Any]:
@@ -51,9 +52,7 @@ class PictureForm:
     def begin(
         self, raters: list[str] | None, name: str | None, preset: str, steps: float | None, lr: float | None
     ) -> RunFolder:
-        """Start a training. Raises `gr.Error`."""
-        if not lr:  # not filled yet, or emptied: the preset's own, beside what was typed
-            steps, lr = steps or None, None
+        """Start a training; None: as the preset says. Raises `gr.Error`."""
         with told():
             return self.engine.picture_trainings.begin(
                 preset, raters=raters or (), name=(name or "").strip(), steps=steps, lr=lr
@@ -65,9 +64,9 @@ class PictureForm:
             settings = self.engine.trainings.settings(preset, "picture")
         return [settings_words(settings, ""), settings.steps, settings.lr]
 
-    def unfold(self, preset: str, lr: float | None) -> list[Any]:
-        """The same when the settings are first seen; later they stay as they were left."""
-        return [gr.skip()] * 3 if lr else self.fill(preset)
+    def unfold(self, preset: str, said: str | None) -> Any:
+        """What a preset says in words, when the settings are first seen."""
+        return gr.skip() if said else self.fill(preset)[0]
 
     def refresh(self, raters: list[str] | None) -> list[Any]:
         """Raters, what there is to learn from, the button: as the choices are now."""

@@ -36,7 +36,7 @@ class TeachForm:
     nothing."""
 
     def __init__(self, engine: Engine, sessions: Sessions) -> None:
-        self.engine, self.sessions = engine, sessions
+        self.engine, self.sessions, own = engine, sessions, engine.trainings.settings(kind="teach")
         with gr.Group(elem_classes="hv-card-group"):
             self.title = gr.Textbox(
                 label="What the action is called", placeholder="Ball bounce", max_lines=1, max_length=80,
@@ -60,13 +60,13 @@ class TeachForm:
             with gr.Row():
                 self.steps, self.lr, self.check_every = (
                     gr.Number(
-                        None, label=label, precision=precision, step=step, info=info, elem_id=f"teach-{name}",
+                        value, label=label, precision=precision, step=step, info=info, elem_id=f"teach-{name}",
                         min_width=110,
                     )
-                    for name, label, precision, step, info in (
-                        ("steps", "Steps", 0, 1, "more: closer to the clips"),
-                        ("lr", "Learning rate", None, LR_STEP, "above 0"),
-                        ("check", "A check every", 0, 1, "steps, with sample clips"),
+                    for name, value, label, precision, step, info in (
+                        ("steps", own.steps, "Steps", 0, 1, "more: closer to the clips"),
+                        ("lr", own.lr, "Learning rate", None, LR_STEP, "above 0"),
+                        ("check", own.check_every, "A check every", 0, 1, "steps, with sample clips"),
                     )
                 )  # fmt: skip
             self.name = gr.Textbox(
@@ -148,9 +148,8 @@ class TeachForm:
         self, request: gr.Request, gaps: str | None, title: str | None, prompt: str | None, name: str | None,
         preset: str, steps: float | None, lr: float | None, check_every: float | None,
     ) -> str:  # fmt: skip
-        """Start a training; its run's name. What was gathered stays. Raises `gr.Error`."""
-        if not lr:  # not filled yet, or emptied: the preset's own, beside what was typed
-            steps, lr, check_every = steps or None, None, check_every or None
+        """Start a training, None being as the preset says; its run's name. What was gathered stays. Raises
+        `gr.Error`."""
         draft, trainings = self._draft(request), self.engine.trainings
         with told():
             for key, words in json.loads(gaps or "{}").items():
@@ -177,9 +176,9 @@ class TeachForm:
         words = said.settings_words(settings, self.engine.trainings.needs(settings))
         return [words, settings.steps, settings.lr, settings.check_every]
 
-    def unfold(self, preset: str, lr: float | None) -> list[Any]:
-        """The same when the settings are first seen; later they stay as they were left."""
-        return [gr.skip()] * 4 if lr else self.fill(preset)
+    def unfold(self, preset: str, words: str | None) -> Any:
+        """What a preset says in words, when the settings are first seen."""
+        return gr.skip() if words else self.fill(preset)[0]
 
     # Wiring
 
@@ -192,7 +191,7 @@ class TeachForm:
         gr.on([self.title.change, self.name.change], self.rename, [self.title, self.name], self.naming, **pause)
         filled = [self.preset_said, self.steps, self.lr, self.check_every]
         self.preset.input(self.fill, self.preset, filled, **PRIVATE)
-        self.more.expand(self.unfold, [self.preset, self.lr], filled, **PRIVATE)
+        self.more.expand(self.unfold, [self.preset, self.preset_said], self.preset_said, **PRIVATE)
 
     def wire_refresh(self, trigger: Any) -> None:
         """Run `refresh` on an event of the page."""

@@ -23,8 +23,8 @@ from huvidpo_core.models.painter_loras import PainterLoras
 from huvidpo_core.preferences.picture_choices import picture_hash
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.runs import COMMANDS
-from huvidpo_core.training.lora import LoraShape
 from huvidpo_core.training.record import CARD, RESULT, RunFolder
+from huvidpo_core.training.settings import LoraShape
 from tests.alignment.conftest import lines
 from tests.tiny_models import HEIGHT, WIDTH, make_profile
 from tests.training.launched import in_two

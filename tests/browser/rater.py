@@ -14,6 +14,12 @@ def rate(page, name="Anna"):
         page.get_by_role("button", name="Start rating").click()
 
 
+def unfold_form(page):
+    """Open *Make pairs*, and wait until it is filled: what is typed before that is lost."""
+    page.locator("#pairs > button").first.click()
+    expect(page.locator("#pairs-prompt textarea")).not_to_have_value("")
+
+
 def says(page, text):
     expect(page.locator(".hv-say")).to_contain_text(text)
 

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from huvidpo_core import media
 from huvidpo_core.engine import Order
 from tests.browser.conftest import SLOW
-from tests.browser.rater import OPEN, SHOWN, rate, says, vote
+from tests.browser.rater import OPEN, SHOWN, rate, says, unfold_form, vote
 from tests.ui.rated import FPS, coded, keep_clips
 
 expect.set_options(timeout=SLOW)
@@ -18,7 +18,7 @@ def test_pairs_are_made_while_the_page_waits(open_page, engine):
     page = open_page()
     rate(page)
     expect(page.locator(".hv-waits")).to_contain_text("Make pairs")
-    page.locator("#pairs > button").first.click()
+    unfold_form(page)
     page.locator("#pairs-way label", has_text="Two models").click()
     expect(page.locator("#pairs-rival")).to_be_visible()
     page.locator("#pairs-make").click()
@@ -42,7 +42,7 @@ def test_words_in_the_form_that_name_another_action(open_page):
     """The form remarks on them while typing, as the Create tab does, and stops when the action is chosen."""
     page = open_page()
     rate(page)
-    page.locator("#pairs > button").first.click()
+    unfold_form(page)
     page.locator("#pairs-prompt textarea").fill("a green firework")
     expect(page.locator("#pairs-remark")).to_contain_text("Your words speak of “Firework”")
     page.locator("#pairs-action input").click()
@@ -66,7 +66,7 @@ def test_clips_that_a_person_brings(open_page, engine, tmp_path):
     files = [str(media.write_gif(tmp_path / f"{name}.gif", coded(128, 80), FPS)) for name in "ab"]
     page = open_page()
     rate(page)
-    page.locator("#pairs > button").first.click()
+    unfold_form(page)
     page.locator("#pairs-way label", has_text="Clips I bring").click()
     page.locator("#pairs-make").click()
     expect(page.locator("#pairs-said")).to_contain_text("Choose the clips first")
@@ -84,7 +84,7 @@ def test_typing_is_not_voting(open_page, engine):
     page = open_page()
     rate(page)
     page.wait_for_selector(OPEN)
-    page.locator("#pairs > button").first.click()
+    unfold_form(page)
     page.locator("#pairs-prompt textarea").press_sequentially("12s09z")
     assert "12s09z" in page.locator("#pairs-prompt textarea").input_value()
     page.get_by_role("tab", name="Create").click()
@@ -121,7 +121,7 @@ def test_phone(open_page, engine, query):
     expect(page.locator(".hv-timeline")).to_be_in_viewport(ratio=1)
     expect(page.locator("[data-vote=left]")).to_be_in_viewport(ratio=1)
     page.locator(".hv-scores summary").click()
-    page.locator("#pairs > button").first.click()
+    unfold_form(page)
     page.locator("#votes-panel > button").first.click()
     edges = "[...document.querySelectorAll('#prefer *')].map((part) => part.getBoundingClientRect().right)"
     assert max(page.evaluate(edges)) <= 390

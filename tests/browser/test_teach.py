@@ -62,7 +62,7 @@ def test_an_action_is_taught_and_chosen(open_page, clips):
     drop(page, clips)
     expect(page.locator("#teach-remarks")).to_contain_text("There are 3 clips only")
     page.locator("#teach-more > button").first.click()
-    expect(page.locator("#teach-lr input")).not_to_have_value("")
+    expect(page.locator("#teach-steps input")).to_have_value("120")
     page.locator("#teach-steps input").fill("2")
     page.locator("#teach-check input").fill("2")
     page.get_by_label("What varies in block1.mp4").fill("white")

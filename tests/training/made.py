@@ -14,8 +14,7 @@ from huvidpo_core.training.align import Aligner
 from huvidpo_core.training.crew import Crew
 from huvidpo_core.training.draws import Drawn, Draws
 from huvidpo_core.training.lessons import Lesson, Lessons
-from huvidpo_core.training.lora import LoraShape
-from huvidpo_core.training.settings import AlignSettings
+from huvidpo_core.training.settings import AlignSettings, LoraShape
 from huvidpo_core.training.tryout import Tryout
 
 T = TypeVar("T")

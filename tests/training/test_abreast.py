@@ -10,7 +10,7 @@ from huvidpo_core.training import lora
 from huvidpo_core.training.abreast import abreast
 from huvidpo_core.training.errors import residuals
 from huvidpo_core.training.frugal import checkpointing
-from huvidpo_core.training.lora import LoraShape
+from huvidpo_core.training.settings import LoraShape
 from tests.training.made import draws, lessons, network, scheduler
 
 

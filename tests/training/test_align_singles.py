@@ -10,7 +10,7 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.training import probe
 from huvidpo_core.training.align import StepRecord
 from huvidpo_core.training.checks import CheckRecord
-from huvidpo_core.training.lora import LoraShape
+from huvidpo_core.training.settings import LoraShape
 from tests.training.made import SETTINGS, aligner, draws, lessons, mean_errors, network, rated, same, values
 
 KTO = replace(SETTINGS, loss="kto", beta=20.0, batch=2, steps=12, check_every=4, held_out=0.25, least_motion=0.0)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from huvidpo_core.training.calibrate import calibrate, equivalents
-from huvidpo_core.training.losses import KINDS, margins, preference_loss
+from huvidpo_core.training.kinds import KINDS
+from huvidpo_core.training.losses import margins, preference_loss
 from tests.training.made import OnApple
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from huvidpo_core.models.counting import LiveBytes
 from huvidpo_core.training import frozen, lora
 from huvidpo_core.training.frugal import Frugal, channels_last
-from huvidpo_core.training.lora import LoraShape
+from huvidpo_core.training.settings import LoraShape
 from tests.training.made import draws, lessons, network
 
 

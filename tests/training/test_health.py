@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from huvidpo_core.training.health import health
-from huvidpo_core.training.losses import KINDS
+from huvidpo_core.training.kinds import KINDS
 from tests.training.made import OnApple
 
 MASK = torch.tensor([[0.0, 1, -1], [0, 1, 0], [0, 0, 0]])

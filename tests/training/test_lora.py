@@ -8,7 +8,7 @@ from torch import nn
 
 from huvidpo_core.training import frugal, lora
 from huvidpo_core.training.errors import per_frame, residuals
-from huvidpo_core.training.lora import LoraShape
+from huvidpo_core.training.settings import LoraShape
 from tests.training.made import draws, lessons, network, scheduler
 
 SHAPE = LoraShape(rank=2, alpha=4, dropout=0.0)

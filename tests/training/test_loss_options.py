@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from huvidpo_core.training.losses import KINDS, LOSS_TYPES, preference_loss
+from huvidpo_core.training.kinds import KINDS, LOSS_TYPES
+from huvidpo_core.training.losses import preference_loss
 
 LOG_K = math.log(5)
 MASK = torch.tensor([[0.0, 1, 1, -1], [0, -1, 0, -1], [0, 0, 0, 0], [0, 1, 1, 1]])

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 
 from huvidpo_core.models import VideoUNet, official
 from huvidpo_core.models import preference as lora
-from huvidpo_core.training.losses import KINDS, margins, pair_errors, preference_loss, sides, slope
+from huvidpo_core.training.kinds import KINDS
+from huvidpo_core.training.losses import margins, pair_errors, preference_loss, sides, slope
 from tests.reference import reference
 
 

@@ -19,7 +19,6 @@ from huvidpo_core.training.course import StepRecord
 from huvidpo_core.training.draws import Drawn
 from huvidpo_core.training.errors import residuals
 from huvidpo_core.training.lessons import Batch, Lesson, Lessons
-from huvidpo_core.training.lora import LoraShape
 from huvidpo_core.training.pictures import (
     FRAMES,
     PictureTryout,
@@ -29,7 +28,7 @@ from huvidpo_core.training.pictures import (
     read_picture,
     trainable,
 )
-from huvidpo_core.training.settings import AlignSettings
+from huvidpo_core.training.settings import AlignSettings, LoraShape
 from huvidpo_core.training.split import split
 from tests.tiny_models import HEIGHT, WIDTH, make_profile
 from tests.training.made import run_out

@@ -12,7 +12,7 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.training import checkpoint, probe
 from huvidpo_core.training.checkpoint import CHECKPOINT
 from huvidpo_core.training.crew import Crew
-from huvidpo_core.training.lora import LoraShape
+from huvidpo_core.training.settings import LoraShape
 from tests.training.made import SETTINGS, aligner, lessons, same, values
 
 DROPOUT = replace(SETTINGS, lora=LoraShape(rank=2, alpha=4, dropout=0.5))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from huvidpo_core.training.losses import KINDS, pair_errors, preference_loss
+from huvidpo_core.training.kinds import KINDS
+from huvidpo_core.training.losses import pair_errors, preference_loss
 from huvidpo_core.training.safeguard import safeguard
 
 MASK = torch.tensor([[0.0, 1, 1, -1], [0, -1, -1, 0]])

@@ -25,8 +25,8 @@ from huvidpo_core.picture_alignment import PictureAlignment
 from huvidpo_core.teaching import Teaching
 from huvidpo_core.training import checkpoint
 from huvidpo_core.training.crew import Crew
-from huvidpo_core.training.lora import LoraShape
 from huvidpo_core.training.record import RunFolder
+from huvidpo_core.training.settings import LoraShape
 from tests.training.made import SETTINGS
 
 ACTION = "rain"

@@ -56,10 +56,9 @@ def test_the_form_says_what_there_is_to_learn_from(form, engine, chosen):
 
 
 def test_a_preset_fills_the_form_once(form):
-    """When the settings are first seen, and whenever another preset is chosen; else they stay as they were left."""
-    said, steps, lr = form.unfold("", 0)
-    assert "Rank 16, a batch of 4" in said and (steps, lr) == (100, 7e-4)
-    assert form.unfold("", 1e-3) == [gr.skip()] * 3
+    """At first, and whenever another preset is chosen; else the settings stay as they were left."""
+    assert "Rank 16, a batch of 4" in form.unfold("", "") and (form.steps.value, form.lr.value) == (100, 7e-4)
+    assert form.unfold("", "Rank 16") == gr.skip()
     assert form.fill("diffusion_dpo")[1:] == [0, 1e-5]
 
 
@@ -119,11 +118,14 @@ def test_it_is_stopped_and_removed_like_any_other(form, view, engine, chosen):
     assert engine.trainings.runs("picture") == []
 
 
-@pytest.mark.parametrize(("preset", "steps", "words"), [("../secret", None, "no preset"), ("", -3, "'steps'")])
-def test_what_cannot_be_begun(form, engine, chosen, preset, steps, words):
+@pytest.mark.parametrize(
+    ("preset", "steps", "lr", "words"),
+    [("../secret", None, 5e-4, "no preset"), ("", -3, 5e-4, "'steps'"), ("", 3, 0, "'lr'")],
+)
+def test_what_cannot_be_begun(form, engine, chosen, preset, steps, lr, words):
     """A sentence, and no run."""
     with pytest.raises(gr.Error, match=words):
-        form.begin([], "", preset, steps, 5e-4)
+        form.begin([], "", preset, steps, lr)
     assert engine.trainings.runs("picture") == []
 
 

@@ -103,17 +103,18 @@ def test_how_much_is_enough(stock, words):
 
 
 def test_settings_come_from_the_preset_until_they_are_changed(form, engine):
-    """Unfolded, the form shows the profile's preset; a second time it leaves what was typed; what is typed is used."""
+    """The form shows the profile's preset, unfolded in words as well, which a second time stay; another one fills it;
+    what is typed is used."""
     own, other = load_settings(engine.profile.name), load_settings("densedpo")
-    words, *values = form.unfold("", None)
-    assert values == [own.loss, own.steps, own.beta, own.lr] and f"Rank {own.lora.rank}" in words
+    values = [part.value for part in (form.loss, form.steps, form.beta, form.lr)]
+    assert values == [own.loss, own.steps, own.beta, own.lr] and f"Rank {own.lora.rank}" in form.unfold("", "")
     assert form.fill("densedpo")[1:] == [other.loss, other.steps, other.beta, other.lr] != values
-    assert form.unfold("huvidpo", 1e-3) == [gr.skip()] * 5
+    assert form.unfold("huvidpo", "Rank 8") == gr.skip()
     run = begin(form, preset="huvidpo", loss="dense-sum", beta=7, lr=2e-3)
     settings = run.asked()["settings"]
     assert (settings["loss"], settings["steps"], settings["beta"], settings["lr"]) == ("dense-sum", STEPS, 7, 2e-3)
     assert settings["eps"] == load_settings("huvidpo").eps != own.eps
-    unnamed = [begin(form, name=" ", beta=0, lr=0, steps=0).asked() for _ in range(2)]  # fields that were never filled
+    unnamed = [begin(form, name=" ", beta=None, lr=None, steps=None).asked() for _ in range(2)]  # emptied fields
     assert [(asked["name"], asked["settings"]["steps"]) for asked in unnamed] == [
         ("aligned", own.steps),
         ("aligned-2", own.steps),
@@ -126,6 +127,7 @@ def test_settings_come_from_the_preset_until_they_are_changed(form, engine):
     [
         ({"action": "rain"}, "no votes to learn from"),
         ({"lr": -1.0}, "'lr' of the alignment must be more than 0"),
+        ({"lr": 0}, "'lr' of the alignment must be more than 0"),
         ({"preset": "magic"}, "no preset 'magic'"),
         ({"name": "a/b"}, "cannot be a file's name"),
     ],
