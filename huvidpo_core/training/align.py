@@ -113,8 +113,8 @@ class Aligner(course.Course):
     def _take_step(self) -> StepRecord:
         self._unet.train()
         drawn = self._draws.at(self.step)
+        reference = self._objective.reference(drawn)
         torch.manual_seed(self._draws.dropout_seed(self.step))
-        reference = self._objective.errors(drawn, True)
         off = self._objective.residuals(drawn)
         policy, mask = per_frame(off, drawn.batch.sides), drawn.batch.mask
         scale = self._objective.scale(off, mask)

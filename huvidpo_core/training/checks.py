@@ -77,16 +77,19 @@ class Judgement:
     def of(self, check: CheckRecord, lora: dict[str, Tensor]) -> str:
         """Take a check of a LoRA into account; why training should end, or "" if it should go on.
 
-        The best is the one that puts most held-out pairs in order, of several the one with the lowest loss (without
-        held-out pairs: the latest), among those that keep the motion and do not make the winners less likely than the
-        reference does. Accuracy first: with a beta that was measured the loss rises as soon as a pair is misjudged.
+        The best is the one that puts most held-out pairs in order, among those that keep the motion and do not make the
+        winners less likely than the reference does. Of several it is the last whose loss is below the reference's own,
+        for it has gone furthest (without held-out pairs: the last of all), or else the one with the lowest loss.
+        Accuracy first: with a beta that was measured the loss rises as soon as a pair is misjudged. Patience is with
+        checks of which neither the accuracy nor, at the same accuracy, the loss is the best so far.
         """
-        best = (self.state["accuracy"] or 0.0, -self.state["loss"])
-        better = check.loss is None or (math.isfinite(check.loss) and (check.accuracy, -check.loss) > best)
         start = check.step == 0  # the reference itself, from which it differs by rounding at most
+        if start:
+            self.state["start"] = check.loss
+        better, further = (True, True) if check.loss is None else self._compared(check)
         still = not start and check.motion < self._least_motion
         unlearned = not start and check.winner_change is not None and check.winner_change > self._winner_rise
-        if better and not still and not unlearned:
+        if further and not still and not unlearned:
             loss = math.inf if check.loss is None else check.loss
             self.state |= {"step": check.step, "loss": loss, "accuracy": check.accuracy, "lora": lora}
         self.state["worse"] = 0 if better else self.state["worse"] + 1
@@ -97,3 +100,13 @@ class Judgement:
         if self.state["worse"] >= self._patience:
             return f"the held-out pairs were not understood better in {self._patience} checks"
         return ""
+
+    def _compared(self, check: CheckRecord) -> tuple[bool, bool]:
+        """Whether it has the highest accuracy or, of those that have, the lowest loss; whether it is to be the best."""
+        if not math.isfinite(check.loss):
+            return False, False
+        so_far = self.state["accuracy"] or 0.0, -self.state.get("lowest", self.state["loss"])
+        if better := (check.accuracy, -check.loss) > so_far:
+            self.state["lowest"] = check.loss
+        below = check.loss < (self.state.get("start") or -math.inf)
+        return better, better or (check.accuracy == so_far[0] and below)

@@ -1,6 +1,7 @@
 """What a step of stage 2 is made of, drawn from (seed, step, place in the batch) alone.
 
-So a run that was killed and resumed sees what one left alone sees, and several processes draw what one would.
+So a run that was killed and resumed sees what one left alone sees, and several processes draw what one would. Where the
+settings give every pair a number of looks, window, noise and timestep are drawn from (seed, pair, look) instead.
 """
 
 from collections.abc import Sequence
@@ -20,12 +21,21 @@ from huvidpo_core.training.settings import AlignSettings
 @dataclass(frozen=True, eq=False)
 class Drawn:
     """A batch, noise (b, c, f, h, w) and timesteps (b,), the same for winner and loser. `share` weighs this process's
-    mean loss such that the mean over processes is the one over the whole batch."""
+    mean loss such that the mean over processes is the one over the whole batch. `looks` says of each lesson which of
+    those that come again it is, (pair, look, frames); empty: none does."""
 
     batch: Batch
     noise: Tensor
     timestep: Tensor
     share: float = 1.0
+    looks: tuple[tuple[int, int, int], ...] = ()
+
+    def only(self, place: int) -> "Drawn":
+        """One lesson of it."""
+        one = slice(place, place + 1)
+        sides = slice(place, None, len(self.batch.mask))
+        batch = Batch(self.batch.clean[sides], self.batch.text[sides], self.batch.mask[one], self.batch.weight[one])
+        return Drawn(batch, self.noise[one], self.timestep[one], looks=self.looks[one])
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +55,19 @@ class Draws:
     device: torch.device
     crew: Crew
 
-    def at(self, step: int) -> Drawn:
-        """This process's part of a step."""
+    def at(self, step: int, *, fresh: bool = False) -> Drawn:
+        """This process's part of a step; `fresh`: not one of the looks that come again."""
         size = self.settings.batch
-        chosen = [self.pairs[self._order(step * size + place)] for place in range(size)]
+        numbers = [self._order(step * size + place) for place in range(size)]
+        chosen = [self.pairs[number] for number in numbers]
         frames = min(self.frames, *(len(pair.mask) for pair in chosen))
-        starts = [
-            int(self._rng(step, place, 0).integers(len(pair.mask) - frames + 1)) for place, pair in enumerate(chosen)
-        ]
+        looks = [] if fresh else self._looks(step, numbers, frames)
+
+        def source(place: int, purpose: int) -> np.random.Generator:
+            where = (*looks[place][:2], purpose, 1) if looks else (step, place, purpose)
+            return rng(self.settings.seed, *where)
+
+        starts = [int(source(place, 0).integers(len(pair.mask) - frames + 1)) for place, pair in enumerate(chosen)]
         whole = collate(self.lessons, chosen, starts, frames)
         own = torch.arange(size)[self.crew.share_of(size)]
         all_sides = torch.cat([own + side * size for side in range(whole.sides)])
@@ -61,8 +76,9 @@ class Draws:
         said = whole.mask.ne(0) | ties(whole.mask, self.settings)
         labels = said.sum(1) if self.settings.loss == "dense" else said.any(1)
         share = float(self.crew.size * labels[own].sum() / labels.sum()) if labels.any() else 0.0
-        noise, timestep = self.noise([self._rng(step, int(place), 1) for place in own], batch.clean.shape[1:])
-        return Drawn(batch.to(self.device), noise, timestep, share)
+        noise, timestep = self.noise([source(int(place), 1) for place in own], batch.clean.shape[1:])
+        seen = tuple(looks[self.crew.share_of(size)])
+        return Drawn(batch.to(self.device), noise, timestep, share, seen)
 
     def fixed(self, pair: Lesson, number: int, draw: int, draws: int) -> Drawn:
         """The `draw`-th of `draws` looks at a pair for checking: always the same noise, levels spread evenly."""
@@ -85,8 +101,12 @@ class Draws:
         """Which pair stands at a place of the sequence of shuffled passes."""
         return in_passes(self.settings.seed, place, len(self.pairs))
 
-    def _rng(self, step: int, place: int, purpose: int) -> np.random.Generator:
-        return rng(self.settings.seed, step, place, purpose)
+    def _looks(self, step: int, numbers: Sequence[int], frames: int) -> list[tuple[int, int, int]]:
+        """Of each pair of a step which look comes: in every pass over the pairs the next."""
+        if not (count := self.settings.looks):
+            return []
+        first = step * len(numbers)
+        return [((n, (first + i) // len(self.pairs) % count, frames)) for i, n in enumerate(numbers)]
 
 
 def ties(mask: Tensor, settings: AlignSettings) -> Tensor:

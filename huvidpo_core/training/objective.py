@@ -29,6 +29,7 @@ class Objective(ABC):
 
     def __init__(self, unet: nn.Module, scheduler: SchedulerMixin, settings: AlignSettings) -> None:
         self.beta, self.level = settings.beta, 0.0
+        self._known: dict[tuple[int, int, int], Tensor] = {}  # the reference's errors (s, 1, f), by look
         self._unet, self._scheduler, self._settings = unet, scheduler, settings
 
     @staticmethod
@@ -44,6 +45,16 @@ class Objective(ABC):
     def errors(self, drawn: Drawn, reference: bool) -> Tensor:
         """The same as mean squared errors (s, b, f)."""
         return per_frame(self.residuals(drawn, reference), drawn.batch.sides)
+
+    def reference(self, drawn: Drawn) -> Tensor:
+        """The reference's errors (s, b, f): of looks that come again computed once, each by itself, so that they do not
+        depend on what they came with."""
+        if not drawn.looks:
+            return self.errors(drawn, True)
+        for place, look in enumerate(drawn.looks):
+            if look not in self._known:
+                self._known[look] = self.errors(drawn.only(place), True)
+        return torch.cat([self._known[look] for look in drawn.looks], dim=1)
 
     @abstractmethod
     def loss(

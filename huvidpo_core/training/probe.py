@@ -32,7 +32,7 @@ def measure_beta(
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.lr, weight_decay=0.0)
 
     def found(step: int) -> Tensor:
-        drawn = draws.at(FAR + step)
+        drawn = draws.at(FAR + step, fresh=True)
         policy, reference = objective.errors(drawn, False), objective.errors(drawn, True)
         return objective.margins(policy, reference, drawn.batch.mask)
 

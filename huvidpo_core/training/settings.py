@@ -38,6 +38,9 @@ class AlignSettings:
         batch: pairs a step, over all processes together.
         lr, warmup, weight_decay, eps, clip: AdamW's, the steps of linear warm-up, the largest gradient norm.
         timesteps: noise levels that are drawn from, first included, last not.
+        looks: how many draws of window, noise and timestep there are of each pair, which come again in turn, one in
+            each pass over the pairs. The reference's error is then computed once for each of them, and a step of later
+            passes saves that forward pass; 0: always fresh draws, as published.
         safeguard: mu of the safeguarded loser gradient (`safeguard.safeguard`); negative: off.
         held_out: share of the pairs kept for checking, split by clips.
         check_every: steps between two checks on the held-out pairs, with sample clips.
@@ -64,6 +67,7 @@ class AlignSettings:
     eps: float = 1e-3
     clip: float = 1.0
     timesteps: tuple[int, ...] = (0, 1000)
+    looks: int = 0
     loss_type: str = "sigmoid"
     label_smoothing: float = 0.0
     tie_threshold: float = 0.0
@@ -102,6 +106,7 @@ class AlignSettings:
             ("eps", self.eps > 0, "more than 0"),
             ("clip", self.clip > 0, "more than 0"),
             ("timesteps", len(self.timesteps) == 2 and 0 <= low < high <= 1000, "two numbers, rising, 0 to 1000"),
+            ("looks", self.looks >= 0, "0 (always fresh) or more"),
             ("label_smoothing", 0 <= self.label_smoothing < 0.5, "0 to 0.5"),
             ("tie_threshold", self.tie_threshold >= 0, "0 or more"),
             ("safeguard", self.safeguard <= 1, "0 to 1, or negative for none"),

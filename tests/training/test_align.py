@@ -19,11 +19,12 @@ from tests.training.made import SETTINGS, aligner, draws, lessons, mean_errors, 
 # --- the step ---
 
 
-@pytest.mark.parametrize("loss", ["huvidpo", "dense"])
-def test_steps_are_those_of_a_plain_loop(tmp_path, loss):
-    """Three steps of two pairs each, against: a deep copy as the reference, four forward passes, the published formula
-    pair by pair (frame by frame), torch's AdamW and clipping."""
-    settings = replace(SETTINGS, loss=loss, batch=2, steps=3, check_every=9, weight_decay=0.01, held_out=0.0, clip=0.5)
+@pytest.mark.parametrize(("loss", "looks"), [("huvidpo", 0), ("huvidpo", 1), ("dense", 0)])
+def test_steps_are_those_of_a_plain_loop(tmp_path, loss, looks):
+    """Three steps of two pairs each, which is two passes, against: a deep copy as the reference, four forward passes,
+    the published formula pair by pair (frame by frame), torch's AdamW and clipping."""
+    how = {"loss": loss, "looks": looks, "batch": 2, "steps": 3, "check_every": 9}
+    settings = replace(SETTINGS, **how, weight_decay=0.01, held_out=0.0, clip=0.5)
     made = lessons((0, 1, 1, 1), (0, -1, 0, 1), (0, 1, 1, 0))
     reference = network()
     training = aligner(tmp_path, settings, learned=made)
@@ -59,6 +60,24 @@ def test_steps_are_those_of_a_plain_loop(tmp_path, loss):
     assert losses[0] == pytest.approx(math.log(2), abs=1e-5) and abs(losses[2] - math.log(2)) > 1e-3
     for name, wanted in zip(names, parameters, strict=True):
         torch.testing.assert_close(training.parameters[name], wanted, rtol=1e-3, atol=2e-4, msg=name)
+
+
+def test_the_reference_is_asked_once_for_each_look(tmp_path, monkeypatch):
+    """Four passes over four pairs with two looks each: eight of the sixteen steps ask it; without looks, all."""
+    for looks, wanted in ((2, 8), (0, 16)):
+        settings = replace(SETTINGS, looks=looks, steps=16, check_every=99, held_out=0.0, least_motion=0.0)
+        training = aligner(tmp_path / str(looks), settings, learned=lessons(*[(0, 1, 1, 1)] * 4))
+        asked, residuals = [], training._objective.residuals
+
+        def counted(drawn, reference=False, residuals=residuals, asked=asked):
+            asked.append(reference)
+            return residuals(drawn, reference)
+
+        list(training.begin())
+        monkeypatch.setattr(training._objective, "residuals", counted)
+        for _ in range(16):
+            training._take_step()
+        assert asked.count(True) == wanted and asked.count(False) == 16
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -61,25 +61,32 @@ def judged(*checks: CheckRecord, least_motion: float = 0.9, winner_rise: float =
 
 
 def test_the_highest_accuracy_is_the_best_whatever_the_loss():
-    """The loss of a few pairs that are far off says less than how many are in order; among equals it decides."""
+    """The loss of a few pairs that are far off says less than how many are in order; among equals that are worse than
+    the start it decides."""
     checks = [check(0, 0.69), check(1, 0.9, accuracy=0.75), check(2, 0.3, accuracy=0.6), check(3, 0.8, accuracy=0.75)]
     words, best = judged(*checks)
     assert words == [""] * 4
     assert (best["step"], best["accuracy"], best["loss"]) == (3, 0.75, 0.8)
 
 
-def test_among_equal_accuracies_the_lowest_loss_is_the_best():
-    """Also when a later one is higher again; patience starts anew with each improvement."""
+def test_among_equal_accuracies_the_last_that_beats_the_start_is_the_best():
+    """Though one before had a lower loss, from which patience counts; not one whose loss is the start's or higher, nor
+    one of a lower accuracy."""
     words, best = judged(*(check(step, loss) for step, loss in enumerate([0.69, 0.6, 0.65, 0.5, 0.55])))
     assert words == [""] * 5
-    assert best["step"] == 3 and best["loss"] == 0.5
+    assert best["step"] == 4 and best["loss"] == 0.55
+    words, best = judged(check(0, 0.69), check(1, 0.6), check(2, 0.65), check(3, 0.69))
+    assert words[:3] == [""] * 3 and "2 checks" in words[3]
+    assert best["step"] == 2
+    _, best = judged(check(0, 0.69), check(1, 0.6, accuracy=0.8), check(2, 0.1, accuracy=0.7))
+    assert best["step"] == 1
 
 
 def test_it_ends_when_the_held_out_pairs_are_no_longer_understood_better():
     """After as many checks in a row as patience says; one without improvement is not enough; equal is none."""
     words, best = judged(check(0, 0.69), check(1, 0.6), check(2, 0.61), check(3, 0.6))
     assert words[:3] == [""] * 3 and "2 checks" in words[3]
-    assert best["step"] == 1
+    assert best["step"] == 3
 
 
 def test_it_ends_when_the_sample_clips_stand_still():

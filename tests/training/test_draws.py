@@ -36,6 +36,25 @@ def test_every_pass_has_every_pair_once_in_another_order():
     assert passes[0] != passes[1] != passes[2]
 
 
+def test_looks_come_again_in_turn():
+    """Two of each of five pairs: what a pair is seen with in one pass is what it is seen with two passes later, not one
+    later, and no other pair's; a fresh step, and one without looks, is none of them. Windows too."""
+    made = lessons(*[(0, *[1] * 6)] * 5)
+    drawn = draws(made, replace(SETTINGS, looks=2))
+    steps = [drawn.at(step) for step in range(20)]
+    seen = {(step // 5, at.looks[0][0]): at for step, at in enumerate(steps)}
+    for pair in range(5):
+        first, second, third, fourth = (seen[turn, pair] for turn in range(4))
+        for one, again in ((first, third), (second, fourth)):
+            assert one.looks == again.looks and torch.equal(one.noise, again.noise)
+            assert torch.equal(one.timestep, again.timestep) and torch.equal(one.batch.clean, again.batch.clean)
+        assert first.looks != second.looks and not torch.equal(first.noise, second.noise)
+    assert len({at.looks for at in steps}) == len({at.noise.numpy().tobytes() for at in steps}) == 10
+    fresh, never = drawn.at(3, fresh=True), draws(made).at(3)
+    assert fresh.looks == never.looks == () and torch.equal(fresh.noise, never.noise)
+    assert not any(torch.equal(fresh.noise, at.noise) for at in steps)
+
+
 def test_noise_is_normal_and_correlated_and_levels_are_within_the_settings():
     """Frame 0's noise is a standard normal; later frames have a fifth of it; timesteps from the asked range."""
     made = lessons((0, 1, 1, 1))

@@ -6,12 +6,23 @@ from contextlib import nullcontext
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from huvidpo_core.models.counting import LiveBytes
 from huvidpo_core.training import frozen, lora
 from huvidpo_core.training.frugal import Frugal, channels_last
 from huvidpo_core.training.settings import LoraShape
 from tests.training.made import draws, lessons, network
+
+
+class Plain(TorchFunctionMode):
+    """PyTorch by itself, but for what a seed makes dropout leave."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is F.dropout and kwargs["p"]:
+            _, (x, left, _) = frozen.thinning(*args, **(kwargs or {}))
+            return x * left / (1 - kwargs["p"])
+        return func(*args, **(kwargs or {}))
 
 
 def gradients(mode, *, dtype=torch.float32, last=False, dropout=0.0, low=False) -> dict[str, torch.Tensor]:
@@ -38,7 +49,7 @@ def gradients(mode, *, dtype=torch.float32, last=False, dropout=0.0, low=False) 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_gradients_are_pytorchs_own(last, dropout):
     """In double precision, where an error could not hide; with dropout, drawn from the same seed."""
-    wanted = gradients(nullcontext(), dtype=torch.float64, last=last, dropout=dropout)
+    wanted = gradients(Plain() if dropout else nullcontext(), dtype=torch.float64, last=last, dropout=dropout)
     found = gradients(Frugal(), dtype=torch.float64, last=last, dropout=dropout)
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=1e-10, atol=1e-10, msg=name)
@@ -90,6 +101,24 @@ def test_layers_that_are_trained_and_norms_stay_whole():
         assert torch.equal(F.layer_norm(x, (6,)), torch.layer_norm(x, (6,)))
 
 
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_dropout_leaves_each_number_by_itself(p):
+    """As many as it should, to five standard deviations, and so of the numbers that come one to eight later: those of
+    one draw know nothing of each other. Of any count of numbers; a seed gives the same again."""
+    many = 200_003
+
+    def draw():
+        return frozen.thinning(torch.ones(many), p, generator=torch.Generator().manual_seed(3))[1][1]
+
+    left = draw()
+    assert left.shape == (many,) and torch.equal(left, draw())
+    for later in range(9):
+        both = (left[: many - later] & left[later:]).double().mean()
+        share = 1 - p if later == 0 else (1 - p) ** 2
+        assert abs(both - share) < 5 * (share * (1 - share) / many) ** 0.5
+    assert frozen.thinning(torch.ones(3, 1), p)[1][1].shape == (3, 1)
+
+
 CONVOLVED = torch.ones(3, 8, 3, 3)
 KEPT_BY_PYTORCH = {
     "what a frozen convolution is given": (lambda x: x * 2, lambda y: F.conv2d(y, CONVOLVED)),
@@ -109,7 +138,7 @@ def test_what_need_not_be_kept_is_not(what):
     """Its storage is gone after the forward pass, PyTorch by itself would have it still; and the gradient is right."""
     make, use = KEPT_BY_PYTORCH[what]
     there, found = [], []
-    for mode in (nullcontext(), Frugal()):
+    for mode in (Plain(), Frugal()):
         x = torch.linspace(-2, 3, 2 * 8 * 6 * 6).view(2, 8, 6, 6).requires_grad_()
         torch.manual_seed(0)
         with mode:

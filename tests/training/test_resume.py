@@ -32,6 +32,20 @@ def test_the_dropout_of_these_tests_does_something(left_alone, tmp_path):
     assert not same(values(training), left_alone[1])
 
 
+@pytest.mark.parametrize("records", [2, 5])
+def test_so_does_one_whose_looks_come_again(tmp_path, records):
+    """Though it has to ask the reference anew."""
+    settings = replace(DROPOUT, looks=1, steps=14, batch=2, check_every=7)
+    left_alone = aligner(tmp_path / "left alone", settings)
+    wanted = list(left_alone.run())
+    training = aligner(tmp_path / "paused", settings)
+    seen = list(islice(training.run(), records))
+    training.save()
+    resumed = aligner(tmp_path / "paused", settings)
+    assert seen + list(resumed.run()) == wanted
+    assert same(values(resumed), values(left_alone))
+
+
 @pytest.mark.parametrize("records", [0, 1, 3, 4, 6])
 def test_a_run_that_was_paused_anywhere_ends_as_one_left_alone(left_alone, tmp_path, records):
     """Saved after 0 to 6 of its records and continued by another object: records and LoRA the same, bit by bit."""

@@ -21,6 +21,7 @@ WHOLE = replace(
 )
 KINDS = {
     "huvidpo": WHOLE,
+    "looks": replace(WHOLE, looks=1),
     "dense": replace(WHOLE, loss="dense"),
     "measured": replace(WHOLE, loss="dense", beta=0.0),
     "kto": replace(WHOLE, loss="kto", beta=20.0),
