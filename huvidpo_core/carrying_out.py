@@ -115,9 +115,9 @@ class RunProcess(ABC):
     def _finish(self, course: Course, animator: Animator) -> str:
         """Write what was trained; how it ended, in words. Raises UserError."""
 
-    def _expected(self) -> float | None:
-        """Bytes that a step was expected to need at its peak; None where nobody counted."""
-        return None
+    @abstractmethod
+    def _expected(self) -> float:
+        """Bytes that training was expected to need at its peak."""
 
     # The same for all
 
@@ -141,9 +141,7 @@ class RunProcess(ABC):
         """How much memory it took, beside what was expected."""
         if not (peak := taken(self._device)):
             return ""
-        expected = self._expected()
-        beside = f" ({expected / 1e9:.1f} GB were expected)" if expected else ""
-        return f" Memory at the peak: {peak / 1e9:.1f} GB{beside}."
+        return f" Memory at the peak: {peak / 1e9:.1f} GB ({self._expected() / 1e9:.1f} GB were expected)."
 
     def _take_over(self) -> None:
         """Refuse what another process, or another profile, is to carry out; forget a wish to stop from before."""

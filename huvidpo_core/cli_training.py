@@ -111,6 +111,7 @@ def align_first_frame(options: argparse.Namespace) -> None:
     def begin(engine: Engine) -> None:
         settings = engine.trainings.settings(options.settings, "picture", steps=options.steps)
         engine.picture_trainings.prepare(settings, output=options.output, raters=options.rater, name=options.name)
+        sys.stderr.write(f"{engine.trainings.needs(settings, 'picture')}\n")
 
     _carry_out(options, "picture", begin, ("settings", "rater", "name"))
 

@@ -9,6 +9,7 @@ from huvidpo_core.generation.first_frame import FirstFramePainter
 from huvidpo_core.generation.loading import component_folder
 from huvidpo_core.models.weights import model_hash
 from huvidpo_core.training.align import Aligner
+from huvidpo_core.training.memory import expected
 from huvidpo_core.training.pictures import FRAMES, PictureTryout, embed, encode_picture, read_picture, trainable
 
 
@@ -42,8 +43,8 @@ class PictureAlignment(Alignment):
             crew=self._crew,
         )
 
-    def _expected(self) -> None:
-        """Nobody has counted."""
+    def _expected(self) -> float:
+        return expected(self._profile.first_frame, self._device, self._settings)
 
     def _about(self, painter: FirstFramePainter) -> dict[str, Any]:
         config = self._profile.first_frame

@@ -3,7 +3,7 @@ Loads no weights."""
 
 from dataclasses import replace
 
-from huvidpo_core.config import Profile
+from huvidpo_core.config import ASSETS, Profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.generation.footprint import footprint
 from huvidpo_core.generation.plans import load_plans
@@ -12,7 +12,7 @@ from huvidpo_core.training.memory import needs
 from huvidpo_core.training.motion_settings import load_motion_settings
 from huvidpo_core.training.settings import load_settings
 
-TAUGHT, ALIGNED = "lamp", "huvidpo"  # presets: one clip a step; one pair, a LoRA of rank 16
+TAUGHT, ALIGNED, LIKED = "lamp", "huvidpo", "diffusion_dpo"  # presets: one clip a step; one pair, a LoRA of rank 16
 
 
 def table(profile: Profile, frames: int | None = None) -> str:
@@ -29,16 +29,25 @@ def table(profile: Profile, frames: int | None = None) -> str:
         raise UserError(f"--frames is {frames}; a clip has {FRAMES[0]} to {FRAMES[1]}.")
     size = {"height": video.height, "width": video.width, "frames": frames}
     teaching = load_motion_settings(TAUGHT)
-    trainings = teaching, replace(teaching, optimizer="adamw8bit"), load_settings(ALIGNED)
+    pictures = {"height": profile.first_frame.height, "width": profile.first_frame.width, "frames": 0}
+    trainings = (
+        (teaching, size),
+        (replace(teaching, optimizer="adamw8bit"), size),
+        (load_settings(ALIGNED), size),
+        (load_settings(LIKED, ASSETS / "picture"), pictures),
+    )
     learning = {  # counting takes seconds
-        recomputed: [needs(replace(each, checkpointing=recomputed), device="cuda", **size).total for each in trainings]
+        recomputed: [
+            needs(replace(settings, checkpointing=recomputed), device="cuda", **of).total for settings, of in trainings
+        ]
         for recomputed in {plan.checkpointing for plan in load_plans()}
     }
     lines = [
         f"{profile.title}, {frames} x {video.height} x {video.width}; GB at the peak, as counted beforehand",
         "",
-        "| plan | what it does | first frame | animation | by AnimateDiff | teaching | with 8-bit Adam | alignment |",
-        "|---|---|---|---|---|---|---|---|",
+        "| plan | what it does | first frame | animation | by AnimateDiff | teaching | with 8-bit Adam | alignment "
+        "| of first frames |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for plan in load_plans():
         made = footprint(profile, plan, frames)

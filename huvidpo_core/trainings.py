@@ -154,16 +154,17 @@ class Trainings(Runs):
             return replace(load_motion_settings(source or own), **chosen).check()
         return replace(load_settings(source or own, ASSETS / kind), **chosen).check()
 
-    def needs(self, settings: "AlignSettings | MotionSettings") -> str:
-        """How much memory a training with these settings will take, as a sentence; a second or two. Raises UserError
-        for a device that is not there or too small.
+    def needs(self, settings: "AlignSettings | MotionSettings", kind: Kind = "align") -> str:
+        """How much memory a training of a kind with these settings will take, as a sentence; a second or two. Raises
+        UserError for a device that is not there or too small.
         """
         from huvidpo_core.carrying_out import in_room
         from huvidpo_core.generation.plans import find_device
         from huvidpo_core.training.memory import estimate
 
         device = find_device(self._device)
-        return estimate(self._profile.video, device, in_room(settings, self._profile, device, self._plan))
+        trained = self._profile.first_frame if kind == "picture" else self._profile.video
+        return estimate(trained, device, in_room(settings, self._profile, device, self._plan))
 
     def begin(
         self, action: str, preset: str = "", *, raters: Sequence[str] = (), name: str = "", **changes: Any

@@ -20,6 +20,7 @@ def test_every_plan_has_a_row_with_both_trainings():
     head, *rows = (line for line in table(FULL, 4).splitlines() if line.startswith("| ") and "|---" not in line)
     assert [cell.strip() for cell in head.split("|")[3:-1]] == [
         "first frame", "animation", "by AnimateDiff", "teaching", "with 8-bit Adam", "alignment",
+        "of first frames",
     ]  # fmt: skip
     size = {"height": FULL.video.height, "width": FULL.video.width, "frames": 4, "device": "cuda"}
     for plan, row in zip(load_plans(), rows, strict=True):

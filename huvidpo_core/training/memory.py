@@ -13,20 +13,23 @@ from typing import Any
 
 import psutil
 import torch
+from torch import nn
 
-from huvidpo_core.config import VideoConfig, resolve
+from huvidpo_core.config import FirstFrameConfig, VideoConfig, resolve
 from huvidpo_core.generation.plans import memory_of
 from huvidpo_core.models import VideoUNet, motion_parameters
-from huvidpo_core.models.architectures import FACTOR, SD14
+from huvidpo_core.models.architectures import FACTOR, SD14, SDXL
 from huvidpo_core.models.counting import AsOnDevice, LiveBytes, NormsAsOnCPU
 from huvidpo_core.training import lora
 from huvidpo_core.training.frugal import Frugal, checkpointing
 from huvidpo_core.training.motion_settings import MotionSettings
+from huvidpo_core.training.pictures import FRAMES as PICTURE
+from huvidpo_core.training.pictures import PictureUNet
 from huvidpo_core.training.settings import AlignSettings
 
 Settings = AlignSettings | MotionSettings
 
-BESIDE = 207_000_000  # parameters of Stable Diffusion's VAE and text encoder, which are there, too
+BESIDE, BESIDE_SDXL = 207_000_000, 901_000_000  # parameters of VAE and text encoders, which are there, too
 LIBRARIES = 0.6e9  # bytes: PyTorch with its kernels, measured on a CPU and usual for a CUDA context
 WASTE = {"cpu": 2.0, "cuda": 1.1}
 """What an allocator holds for what lives, since blocks do not fit each other: on a CPU 1.6 to 2.4, measured with glibc
@@ -50,12 +53,13 @@ class Needs:
         return LIBRARIES + self.waste * (self.weights + self.trained + self.step)
 
 
-def estimate(video: VideoConfig, device: torch.device, settings: Settings) -> str:
-    """What training a profile's video model on a device will need of what that has, as a sentence for people.
+def estimate(trained: VideoConfig | FirstFrameConfig, device: torch.device, settings: Settings) -> str:
+    """What training a profile's video model, or its painter, on a device will need of what that has, as a sentence for
+    people.
 
     Memory says no more than that: whether it is enough also depends on what else runs there.
     """
-    need = expected(video, device, settings)
+    need = expected(trained, device, settings)
     where = "this machine" if device.type == "cpu" else "this GPU"
     there = psutil.virtual_memory().total if device.type == "cpu" else memory_of(device)
     words = f"A step needs about {need / 1e9:.1f} GB of {where}'s {there / 1e9:.0f} GB of memory."
@@ -69,12 +73,15 @@ def estimate(video: VideoConfig, device: torch.device, settings: Settings) -> st
     return f"{words} That is more than there is. Try {' or '.join(smaller or ['a larger GPU'])}."
 
 
-def expected(video: VideoConfig, device: torch.device, settings: Settings) -> float:
-    """Bytes that training a profile's video model on a device will need at the peak."""
-    folder = Path(resolve(video.base)) / "unet"
+def expected(trained: VideoConfig | FirstFrameConfig, device: torch.device, settings: Settings) -> float:
+    """Bytes that training a profile's video model, or its painter, on a device will need at the peak."""
+    frames = trained.frames if isinstance(trained, VideoConfig) else 0
+    own = trained.unet if isinstance(trained, FirstFrameConfig) else None
+    folders = [Path(resolve(each)) for each in (own, trained.base) if each]
+    known = [each for folder in folders for each in (folder / "unet", folder) if (each / "config.json").is_file()]
     return needs(
-        settings, height=video.height, width=video.width, frames=video.frames, device=device.type,
-        folder=folder if folder.is_dir() else None,
+        settings, height=trained.height, width=trained.width, frames=frames, device=device.type,
+        folder=next(iter(known), None),
     ).total  # fmt: skip
 
 
@@ -92,21 +99,23 @@ def taken(device: torch.device) -> float:
 def needs(
     settings: Settings, *, height: int, width: int, frames: int, device: str, folder: Path | None = None
 ) -> Needs:
-    """Count a step of clips of `frames` frames of height x width pixels on a kind of device ("cpu", "cuda").
+    """Count a step of clips of `frames` frames of height x width pixels on a kind of device ("cpu", "cuda"); without
+    frames, of pictures.
 
     Args:
-        folder: of the UNet, whose `config.json` says what it is; Stable Diffusion 1.4's without one.
+        folder: of the UNet, whose `config.json` says what it is; without one it is Stable Diffusion 1.4's, of pictures
+            SDXL's.
     """
-    config = json.loads((folder / "config.json").read_text()) if folder else SD14
+    published, beside = (SD14, BESIDE) if frames else (SDXL, BESIDE_SDXL)
+    config = json.loads((folder / "config.json").read_text()) if folder else published
     taught = isinstance(settings, MotionSettings)
     low = device != "cpu" and settings.precision != "float32"  # on a CPU only products are in bfloat16, nothing is kept
     whole = taught or device == "cpu" or settings.precision == "float32"  # what is trained takes small steps
     held = torch.float32 if whole else torch.bfloat16
     with torch.device("meta"):
-        unet = VideoUNet.from_config(config)
-    alike = config.get("cross_attention_dim") == SD14["cross_attention_dim"]
-    beside = BESIDE if alike else 0  # the miniature's: little
-    weights = held.itemsize * (beside + sum(each.numel() for each in unet.parameters()))
+        unet = VideoUNet.from_config(config) if frames else PictureUNet.from_config(config)
+    alike = config.get("cross_attention_dim") == published["cross_attention_dim"]
+    weights = held.itemsize * ((beside if alike else 0) + sum(each.numel() for each in unet.parameters()))
     for parameter in unet.parameters():
         parameter.data = parameter.data.to(held)
     kept = 2 if settings.optimizer == "adamw8bit" else 2 * torch.float32.itemsize  # of a number that is trained
@@ -127,12 +136,14 @@ def needs(
         checkpointing(unet)
         _recomputed_alike(unet, low, norms)
     with norms():
-        step = measure_step(unet.train(), clips, frames, height // FACTOR, width // FACTOR, low=low)
+        step = measure_step(unet.train(), clips, frames or PICTURE, height // FACTOR, width // FACTOR, low=low)
     trained = kept * sum(parameter.numel() for parameter in parameters.values())
     return Needs(weights, trained, step, WASTE["cpu" if device == "cpu" else "cuda"])
 
 
-def measure_step(unet: VideoUNet, clips: int, frames: int, height: int, width: int, *, low: bool = False) -> int:
+def measure_step(
+    unet: VideoUNet | PictureUNet, clips: int, frames: int, height: int, width: int, *, low: bool = False
+) -> int:
     """Bytes that a forward and a backward pass of latents (clips, c, frames, height, width) need at their peak, beside
     the weights, on the device of `unet`; `low`: on `meta`, with autocast to bfloat16. The gradient of the step before
     is there until the backward pass begins, as in `Course`."""
@@ -140,7 +151,8 @@ def measure_step(unet: VideoUNet, clips: int, frames: int, height: int, width: i
     counter = LiveBytes(unet.parameters())
     with counter:
         sample = torch.zeros(clips, unet.config.in_channels, frames, height, width, **how)
-        text = torch.zeros(clips, 77, unet.config.cross_attention_dim, **how)
+        tokens = 77 if isinstance(unet, VideoUNet) else 78  # the last holds the pooled embedding
+        text = torch.zeros(clips, tokens, unet.config.cross_attention_dim, **how)
         timestep = torch.zeros(clips, dtype=torch.long, device=unet.device)
         for parameter in unet.parameters():
             parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
@@ -152,7 +164,7 @@ def measure_step(unet: VideoUNet, clips: int, frames: int, height: int, width: i
     return counter.peak
 
 
-def _recomputed_alike(unet: VideoUNet, low: bool, norms: Callable[[], AbstractContextManager]) -> None:
+def _recomputed_alike(unet: nn.Module, low: bool, norms: Callable[[], AbstractContextManager]) -> None:
     """See that what is computed anew in the backward pass, in which no mode from outside counts, is computed alike."""
 
     def alike(block: Callable) -> Callable:

@@ -1,7 +1,6 @@
 """The memory that a step needs, counted without weights."""
 
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -9,19 +8,20 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from huvidpo_core.config import load_profile
+from huvidpo_core.config import ASSETS, load_profile
 from huvidpo_core.models import VideoUNet, motion_parameters
 from huvidpo_core.models.architectures import SD14
 from huvidpo_core.models.counting import LiveBytes
 from huvidpo_core.training import lora
 from huvidpo_core.training.frugal import channels_last, checkpointing
-from huvidpo_core.training.memory import BESIDE, LIBRARIES, Needs, estimate, measure_step, needs
+from huvidpo_core.training.memory import BESIDE, BESIDE_SDXL, LIBRARIES, Needs, estimate, measure_step, needs
 from huvidpo_core.training.motion_settings import MotionSettings, load_motion_settings
+from huvidpo_core.training.pictures import PictureUNet
 from huvidpo_core.training.settings import AlignSettings, load_settings
 from huvidpo_core.training.takes import Takes
 from tests.training.made_takes import teacher
 
-UNET = Path(__file__).parents[2] / "assets" / "miniature" / "video" / "unet"
+UNET, PAINTER = (ASSETS / "miniature" / part / "unet" for part in ("video", "first_frame"))
 SMALL = {"height": 80, "width": 128, "frames": 4, "folder": UNET}
 
 
@@ -36,6 +36,31 @@ def test_the_count_without_weights_is_that_of_a_real_step(recomputed):
         checkpointing(unet)
     real = measure_step(unet.train(), 2, 4, 10, 16)
     assert needs(settings, device="cpu", **SMALL).step == pytest.approx(real, rel=0.05)
+
+
+@pytest.mark.parametrize("recomputed", [False, True])
+def test_so_is_the_count_of_a_step_on_pictures(recomputed):
+    """The shipped painter's network; four pairs at once."""
+    settings = replace(load_settings("miniature", ASSETS / "picture"), checkpointing=recomputed)
+    unet = PictureUNet.from_pretrained(PAINTER, dtype=torch.float32)
+    lora.attach(unet, settings.lora, 0)
+    channels_last(unet)
+    if recomputed:
+        checkpointing(unet)
+    real = measure_step(unet.train(), 2 * settings.batch, 2, 10, 16)
+    found = needs(settings, device="cpu", height=80, width=128, frames=0, folder=PAINTER)
+    assert found.step == pytest.approx(real, rel=0.05)
+
+
+def test_sdxl_is_counted_where_nothing_has_been_downloaded():
+    """All its 2.57 billion parameters, and what stands beside them; recomputing saves more than half of a step; four
+    times the pairs take four times the step."""
+    settings = load_settings("diffusion_dpo", ASSETS / "picture")
+    found = needs(settings, device="cuda", height=1024, width=1024, frames=0)
+    assert found.weights / 2 - BESIDE_SDXL == pytest.approx(2_567_463_684, rel=1e-9)
+    whole = needs(replace(settings, checkpointing=False), device="cuda", height=1024, width=1024, frames=0)
+    one = needs(replace(settings, batch=1), device="cuda", height=1024, width=1024, frames=0)
+    assert found.step < 0.5 * whole.step and found.step == pytest.approx(4 * one.step, rel=0.05)
 
 
 def test_what_is_counted_goes_with_the_settings():
