@@ -1,4 +1,4 @@
-"""The endpoints for programs that train: /align_start, /align_status, /align_stop."""
+"""The endpoints for programs that train: /align_start, /align_first_frame_start, /align_status, /align_stop."""
 
 import math
 from dataclasses import asdict
@@ -14,7 +14,7 @@ class AlignApi:
     """Endpoint functions. A training goes on without its client; what it does is asked for by its name."""
 
     def __init__(self, engine: Engine) -> None:
-        self.trainings = engine.trainings
+        self.trainings, self.picture_trainings = engine.trainings, engine.picture_trainings
 
     def align_start(
         self, action: str, loss: str = "", steps: int | None = None, preset: str = "", rater: str = "", name: str = ""
@@ -33,6 +33,22 @@ class AlignApi:
                 action, preset or "", raters=[rater] if rater else (), name=(name or "").strip(), loss=loss or None,
                 steps=steps,
             )  # fmt: skip
+            return run.path.name
+
+    def align_first_frame_start(
+        self, steps: int | None = None, preset: str = "", rater: str = "", name: str = ""
+    ) -> str:
+        """Begin a training on the choices of first frames.
+
+        Args: steps: as /align_start; preset: of assets/picture, the profile's own if empty; rater: whose choices,
+        everybody's if empty; name: of the LoRA.
+
+        Returns: the run's name, for /align_status and /align_stop.
+        """
+        with told():
+            run = self.picture_trainings.begin(
+                preset or "", raters=[rater] if rater else (), name=(name or "").strip(), steps=steps
+            )
             return run.path.name
 
     def align_status(self, run: str) -> dict[str, Any]:
@@ -77,6 +93,9 @@ class AlignApi:
             run, begun, status = gr.Textbox(label="run"), gr.Textbox(label="run"), gr.JSON(label="status")
             button = gr.Button()
         button.click(self.align_start, [action, loss, steps, preset, rater, name], begun, api_name="align_start")
+        button.click(
+            self.align_first_frame_start, [steps, preset, rater, name], begun, api_name="align_first_frame_start"
+        )
         button.click(self.align_status, run, status, api_name="align_status")
         button.click(self.align_stop, run, status, api_name="align_stop")
 

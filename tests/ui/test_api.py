@@ -16,11 +16,12 @@ from tests.ui.rated import keep_clips
 
 
 def test_only_the_endpoints_are_public(client):
-    """The API lists the twelve endpoints with typed parameters and a description, and none of the page's own events."""
+    """The API lists the thirteen endpoints with typed parameters and a description, and none of the page's own events."""
     info = client.view_api(return_format="dict")["named_endpoints"]
     making, rating = {"/first_frame", "/animate", "/generate", "/evaluate"}, {"/next_pair", "/vote", "/rate_clip"}
     choosing = {"/first_frames", "/choose_first_frame"}
-    assert set(info) == making | rating | choosing | {"/align_start", "/align_status", "/align_stop"}
+    learning = {"/align_start", "/align_first_frame_start", "/align_status", "/align_stop"}
+    assert set(info) == making | rating | choosing | learning
     names = [parameter["parameter_name"] for parameter in info["/generate"]["parameters"]]
     assert names == [
         "prompt", "action", "style", "seed", "steps", "guidance", "sampler", "pack", "strength", "frames",

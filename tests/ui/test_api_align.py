@@ -5,6 +5,8 @@ import time
 import pytest
 from gradio_client.exceptions import AppError
 
+from huvidpo_core.preferences.picture_choices import PictureChoice
+
 
 def status(client, run, wanted):
     for _ in range(1500):
@@ -28,6 +30,20 @@ def test_a_program_trains(client, engine):
     assert client.predict(run, api_name="/align_stop")["run"] == run
     stopped = status(client, run, "stopped")
     assert stopped["step"] == stopped["metrics"]["step"]["step"] < 200 and "Resume" in stopped["message"]
+
+
+def test_a_program_trains_on_choices_of_first_frames(client, engine):
+    """The same on pictures; without choices, a sentence and no run."""
+    with pytest.raises(AppError, match="No first frame has been chosen"):
+        client.predict(api_name="/align_first_frame_start")
+    assert engine.trainings.runs("picture") == []
+    engine.trainings.pause = 0.05
+    engine.trainings.supply.chosen.append(PictureChoice("1", 0.0, "1", "Anna", {}, "1a", ("1b", "1c", "1d")))
+    run = client.predict(200, rater="Anna", name="dark", api_name="/align_first_frame_start")
+    asked = status(client, run, "running")["asked"]
+    assert (asked["raters"], asked["name"], asked["settings"]["steps"]) == (["Anna"], "dark", 200)
+    client.predict(run, api_name="/align_stop")
+    status(client, run, "stopped")
 
 
 @pytest.mark.parametrize(
