@@ -2,7 +2,8 @@
 
 Both are drawn from the same words and seed, of scenes that were not trained on. Which of the two is shown left is drawn
 by lot, and nothing names them. What is liked better is a choice of a first frame like any other: it is kept, and counts
-in the next training. A round lies in its run's folder: `round.json`, and `round/HASH.png` until the run is removed.
+in the next training. That neither is better teaches nothing, and is kept with the round. A round lies in its run's
+folder: `round.json`, and `round/HASH.png` until the run is removed.
 """
 
 import json
@@ -11,10 +12,10 @@ import random
 import threading
 import time
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -37,7 +38,9 @@ from huvidpo_core.training.record import CARD, RESULT, RunFolder
 log = logging.getLogger(__name__)
 
 FILE, FOLDER = "round.json", "round"
-_WRITING = threading.Lock()  # one that was pressed for, and one that is drawn by itself
+SOON = 15  # seconds after a training's end, within which its first round is begun
+NOTHING_LEARNED = "Nothing was learned in this training, so with its LoRA the same pictures are drawn as without it."
+_WRITING = threading.Lock()  # one that was pressed for, one that is drawn by itself, and what is said of a pair
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class _Pair:
     base: str
     new: str
     new_left: bool
+    alike: tuple[str, ...] = ()  # raters who saw no difference; where one of them has chosen since, the choice counts
 
 
 class Look(NamedTuple):
@@ -70,13 +74,17 @@ class PictureRounds:
     actions: Mapping[str, Action]
     styles: Mapping[str, Style]
     text: Callable[[str, str, str], str]  # prompt, action, style -> the whole text; `Supply.text`
+    _drawing: list[Path] = field(default_factory=list)  # runs whose rounds are being drawn, some perhaps twice
+
+    def drawing(self, run: RunFolder) -> bool:
+        """Whether a round is being drawn here, or is to be expected, the training having ended just now."""
+        return run.path in self._drawing or (_lacks_one(run) and time.time() - run.state().updated < SOON)
 
     def make_first(self, run: RunFolder) -> None:
         """`make`, when nobody else wants the models, where a run has just finished a training that changes something
         and has no round yet."""
         try:
-            wanted = run.asked()["kind"] == "picture" and run.state().status == "finished" and not _pairs(run)
-            if wanted and cards.read_card(run.path / CARD).get("best_step"):
+            if _lacks_one(run):
                 for _ in self.make(run, threading.Event(), patient=True):
                     pass
         except (UserError, Stopped) as error:  # the page has a button for it, and says why not
@@ -94,36 +102,49 @@ class PictureRounds:
         lora, kept = run.path / RESULT, 0
         if not lora.is_file():
             raise UserError("This training has not finished, so there is no LoRA to look at yet. Resume it.")
+        if cards.read_card(run.path / CARD).get("best_step") == 0:
+            raise UserError(NOTHING_LEARNED)
         lot = random.SystemRandom()
-        for number, (action, prompt, style) in enumerate(self._scenes(run, pairs, lot), 1):
-            recipe = Recipe(prompt, action, style, seed=lot.randrange(SEEDS))
-            both = []
-            for file in (None, lora):
-                with closing(self.draw(recipe, stop, lora=file, patient=patient)) as items:
-                    for item in items:
-                        if isinstance(item, Picture):
-                            both.append(item)
-                        else:
-                            yield replace(item, stage=f"{item.stage}, pair {number} of {pairs}", preview=None)
-            kept += self._keep(run, *both, lot.random() < 0.5)
+        self._drawing.append(run.path)
+        try:
+            for number, (action, prompt, style) in enumerate(self._scenes(run, pairs, lot), 1):
+                recipe = Recipe(prompt, action, style, seed=lot.randrange(SEEDS))
+                both = []
+                for file in (None, lora):
+                    with closing(self.draw(recipe, stop, lora=file, patient=patient)) as items:
+                        for item in items:
+                            if isinstance(item, Picture):
+                                both.append(item)
+                            else:
+                                yield replace(item, stage=f"{item.stage}, pair {number} of {pairs}", preview=None)
+                kept += self._keep(run, *both, lot.random() < 0.5)
+        finally:
+            self._drawing.remove(run.path)
         if not kept:
             raise UserError("With this LoRA the same pictures are drawn as without it: there is nothing to compare.")
         yield kept
 
     def next(self, run: RunFolder, rater: str) -> Look | None:
         """The first pair that this rater has not judged; None where none is left. Raises UserError."""
-        judged = {choice.offer for choice in self.choices.list([check_rater(rater)])}
-        pair = next((each for each in _pairs(run) if each.offer not in judged), None)
+        rater = check_rater(rater)
+        judged = {choice.offer for choice in self.choices.list([rater])}
+        pair = next((each for each in _pairs(run) if each.offer not in judged and rater not in each.alike), None)
         if pair is None:
             return None
         left, right = (media.read_image(_file(run, name)) for name in _sides(pair))
         return Look(pair.offer, pair.recipe["prompt"], left, right)
 
-    def choose(self, run: RunFolder, offer: str, side: Literal["left", "right"], rater: str) -> None:
-        """Write down which picture of a pair is better; durable when this returns. Raises UserError."""
+    def choose(self, run: RunFolder, offer: str, side: Literal["left", "right", "neither"], rater: str) -> None:
+        """Write down which picture of a pair is better, or that neither is, which is no choice: nothing learns from it.
+        Durable when this returns; what the rater said of the pair before no longer counts. Raises UserError."""
         pair = next((each for each in _pairs(run) if each.offer == offer), None)
-        if pair is None or side not in ("left", "right"):
+        if pair is None or side not in ("left", "right", "neither"):
             raise UserError("These pictures are not there any more. Look at the round anew.")
+        if side == "neither":
+            rater = check_rater(rater)
+            _rewrite(run, lambda pairs: [_alike(each, rater) if each.offer == offer else each for each in pairs])
+            self.choices.withdraw(offer, rater)
+            return
         left, right = _sides(pair)
         better, other = (left, right) if side == "left" else (right, left)
         recipe = pair.recipe | ({"painter": PREFIX + run.asked()["name"]} if better == pair.new else {})
@@ -131,16 +152,19 @@ class PictureRounds:
         self.choices.choose(offer, rater, recipe, chosen, [rejected])
 
     def score(self, run: RunFolder) -> Score:
-        """What was said so far, by the raters whose choices were learned from; nobody can say that two are equally
-        good. Raises UserError."""
+        """What was said so far, by the raters whose choices were learned from. Raises UserError."""
         pairs = {pair.offer: pair for pair in _pairs(run)}
-        said: dict[str, list[float]] = defaultdict(list)
-        for choice in self.choices.list(run.asked().get("raters") or ()) if pairs else ():
+        raters = run.asked().get("raters") or ()
+        said = {
+            offer: {rater: 0.5 for rater in pair.alike if not raters or rater in raters}
+            for offer, pair in pairs.items()
+        }
+        for choice in self.choices.list(raters) if pairs else ():
             if pair := pairs.get(choice.offer):
-                said[choice.offer].append(float(choice.chosen == pair.new))
-        votes = Counter(score for scores in said.values() for score in scores)
-        rates = [sum(scores) / len(scores) for scores in said.values()]
-        return Score(len(pairs), len(said), votes[1.0], 0, votes[0.0], win_rate(rates) if rates else None)
+                said[choice.offer][choice.rater] = float(choice.chosen == pair.new)
+        votes = Counter(score for scores in said.values() for score in scores.values())
+        rates = [sum(scores.values()) / len(scores) for scores in said.values() if scores]
+        return Score(len(pairs), len(rates), votes[1.0], votes[0.5], votes[0.0], win_rate(rates) if rates else None)
 
     def _scenes(self, run: RunFolder, count: int, lot: random.Random) -> list[tuple[str, str, str]]:
         """As many of action, prompt and style, none of which was trained on; actions take turns."""
@@ -175,9 +199,19 @@ class PictureRounds:
         for name, picture in zip(names, both, strict=True):
             media.write_png(_file(run, name), picture)
         pair = _Pair(uuid.uuid4().hex, time.time(), base.recipe.to_dict(), *names, new_left)
-        with _WRITING, whole_file(run.path / FILE) as path:
-            path.write_text(json.dumps([asdict(each) for each in (*_read(run), pair)]) + "\n", encoding="utf-8")
+        _rewrite(run, lambda pairs: [*pairs, pair])
         return True
+
+
+def _lacks_one(run: RunFolder) -> bool:
+    """Whether a training of first frames has ended, changes something and has no round. Raises UserError."""
+    ended = run.asked()["kind"] == "picture" and run.state().status == "finished" and not _pairs(run)
+    return ended and bool(cards.read_card(run.path / CARD).get("best_step"))
+
+
+def _alike(pair: _Pair, rater: str) -> _Pair:
+    """With this rater among those who saw no difference."""
+    return replace(pair, alike=tuple(dict.fromkeys((*pair.alike, rater))))
 
 
 def _pairs(run: RunFolder) -> list[_Pair]:
@@ -199,6 +233,12 @@ def _read(run: RunFolder) -> list[_Pair]:
         return []
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}). Delete that file.") from error
+
+
+def _rewrite(run: RunFolder, change: Callable[[list[_Pair]], Sequence[_Pair]]) -> None:
+    """Put what `change` makes of the pairs in their place."""
+    with _WRITING, whole_file(run.path / FILE) as path:
+        path.write_text(json.dumps([asdict(each) for each in change(_read(run))]) + "\n", encoding="utf-8")
 
 
 def _sides(pair: _Pair) -> tuple[str, str]:

@@ -38,7 +38,8 @@ def table(profile: Profile, frames: int | None = None) -> str:
     )
     learning = {  # counting takes seconds
         recomputed: [
-            needs(replace(settings, checkpointing=recomputed), device="cuda", **of).total for settings, of in trainings
+            needs(each if each.checkpointing else replace(each, checkpointing=recomputed), device="cuda", **of).total
+            for each, of in trainings
         ]
         for recomputed in {plan.checkpointing for plan in load_plans()}
     }

@@ -155,7 +155,7 @@ class Trainings(Runs):
         return replace(load_settings(source or own, ASSETS / kind), **chosen).check()
 
     def needs(self, settings: "AlignSettings | MotionSettings", kind: Kind = "align") -> str:
-        """How much memory a training of a kind with these settings will take, as a sentence; a second or two. Raises
+        """How much memory a training of a kind with these settings will take, as a sentence; takes seconds. Raises
         UserError for a device that is not there or too small.
         """
         from huvidpo_core.carrying_out import in_room

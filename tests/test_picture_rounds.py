@@ -1,6 +1,7 @@
 """Blind rounds of first frames: what is drawn, what is shown, what is counted."""
 
 import json
+import math
 import os
 import random
 import threading
@@ -111,6 +112,88 @@ def test_blind_and_counted(store, run):
     assert (score.rated, score.losses) == (8, 3) and score.win_rate.value == pytest.approx(5.5 / 8)
 
 
+def test_no_difference_is_an_answer_and_no_choice(store, run, tmp_path):
+    """It is there when everything is opened anew, and that rater is not asked again; nothing can learn from it. It
+    counts half: of eight pairs with four won, one lost and three alike 5.5. Wilson's limits are the shares from which
+    what was found lies 1.96 deviations away."""
+    made = rounds(store, Easel())
+    list(made.make(run, threading.Event(), 8))
+    judge_all(made, run, "ann", [True] * 4 + [False])
+    for _ in range(3):
+        made.choose(run, made.next(run, "ann").offer, "neither", "ann")
+    again = rounds(Store(tmp_path / "data"), Easel())
+    assert again.next(run, "ann") is None and again.next(run, "ben") is not None
+    assert len(again.choices.list()) == 5
+    score = again.score(run)
+    assert (score.pairs, score.rated, score.wins, score.ties, score.losses) == (8, 8, 4, 3, 1)
+    rate = score.win_rate
+    assert rate.low < rate.value == 5.5 / 8 < rate.high
+    for limit in (rate.low, rate.high):
+        assert abs(limit - rate.value) == pytest.approx(1.96 * math.sqrt(limit * (1 - limit) / 8), rel=1e-4)
+    values = json.loads((run.path / "run.json").read_text()) | {"raters": ["ben"]}
+    (run.path / "run.json").write_text(json.dumps(values))
+    assert again.score(run).rated == 0
+
+
+def test_the_last_word_on_a_pair_counts(store, run):
+    """A choice, then no difference, then the other choice: one standing answer each time, and what was taken back
+    teaches nothing. A name that cannot be a rater's changes nothing."""
+    made = rounds(store, Easel())
+    list(made.make(run, threading.Event(), 1))
+    look = made.next(run, "ann")
+    new = bright_side(look)
+    old = {"left": "right", "right": "left"}[new]
+    for side, wanted in ((new, (1, 0, 0)), ("neither", (0, 1, 0)), ("neither", (0, 1, 0)), (old, (0, 0, 1))):
+        made.choose(run, look.offer, side, "ann")
+        score = made.score(run)
+        assert (score.wins, score.ties, score.losses) == wanted and score.rated == 1
+        assert len(store.picture_choices.list()) == (side != "neither")
+    with pytest.raises(UserError, match="name"):
+        made.choose(run, look.offer, "neither", " ")
+    assert made.score(run).losses == 1
+
+
+def test_what_is_said_while_more_is_drawn_stays(store, run):
+    """Of a pair that is there while the next ones are written down beside it."""
+    made = rounds(store, Easel())
+    drawn = made.make(run, threading.Event(), 3)
+    while not made.score(run).pairs:
+        next(drawn)
+    made.choose(run, made.next(run, "ann").offer, "neither", "ann")
+    list(drawn)
+    assert (made.score(run).pairs, made.score(run).ties) == (3, 1)
+
+
+def test_a_round_from_before_there_was_no_difference_to_say(store, run):
+    """Its record says nothing of it."""
+    made = rounds(store, Easel())
+    list(made.make(run, threading.Event(), 2))
+    old = json.loads((run.path / "round.json").read_text())
+    for pair in old:
+        assert pair.pop("alike") == []
+    (run.path / "round.json").write_text(json.dumps(old))
+    look = made.next(run, "ann")
+    assert made.score(run).pairs == 2 and look.offer == old[0]["offer"]
+    made.choose(run, look.offer, "neither", "ann")
+    assert made.score(run).ties == 1
+
+
+def test_whether_a_round_is_being_drawn(store, run, tmp_path):
+    """From the training's end until its round is begun, and while it is; not long after, nor where none will be."""
+    made = rounds(store, Easel())
+    assert made.drawing(run)  # it has ended just now
+    run.tell(updated=0.0)
+    assert not made.drawing(run)
+    drawn = made.make(run, threading.Event(), 2)
+    next(drawn)
+    assert made.drawing(run) and not made.drawing(RunFolder.create(tmp_path / "new", ASKED))
+    drawn.close()
+    assert not made.drawing(run)
+    (run.path / "card.json").write_text(json.dumps({"best_step": 0}))
+    run.tell()
+    assert not made.drawing(run)
+
+
 def test_a_judgement_is_a_choice_like_any_other(store, run):
     """Kept at the painter's size with the recipe that drew it; a second one for the same pair takes its place."""
     made = rounds(store, Easel())
@@ -147,13 +230,20 @@ def test_sides_are_drawn_by_lot(store, run):
 
 
 def test_what_cannot_be_judged(store, run, tmp_path):
-    """No LoRA yet, one that changes nothing, every scene trained on, a pair that is gone, a damaged record: sentences.
-    A LoRA that was trained further has a round of its own."""
+    """No LoRA yet, one that changes nothing or learned nothing, every scene trained on, a pair that is gone, a damaged
+    record: sentences. A LoRA that was trained further has a round of its own."""
     new = RunFolder.create(tmp_path / "new", ASKED)
     with pytest.raises(UserError, match="has not finished"):
         list(rounds(store, Easel()).make(new, threading.Event()))
     with pytest.raises(UserError, match="nothing to compare"):
         list(rounds(store, Easel(change=0)).make(run, threading.Event(), 2))
+    learned = (run.path / "card.json").read_text()
+    (run.path / "card.json").write_text(json.dumps({"best_step": 0}))
+    easel = Easel()
+    with pytest.raises(UserError, match="Nothing was learned"):
+        list(rounds(store, easel).make(run, threading.Event()))
+    assert easel.drawn == []
+    (run.path / "card.json").write_text(learned)
     action = next(iter(ACTIONS))
     alone = PictureRounds(Easel().draw, store.picture_choices, {action: ACTIONS[action]}, STYLES, lambda *_: "same")
     Source((Lesson("a", "b", (0, 1), "same"),), {}, "").save(finish(new).path)

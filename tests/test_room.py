@@ -3,20 +3,23 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
-from huvidpo_core.config import load_profile
+from huvidpo_core.carrying_out import in_room
+from huvidpo_core.config import ASSETS, load_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.generation.plans import load_plans
 from huvidpo_core.room import table
 from huvidpo_core.training.memory import needs
 from huvidpo_core.training.motion_settings import load_motion_settings
+from huvidpo_core.training.settings import load_settings
 
 FULL = load_profile("full")
 
 
 def test_every_plan_has_a_row_with_both_trainings():
     """At 4 frames: a row for each plan; stage 1 as LAMP's settings need it, computing twice where the plan says so, and
-    what 8-bit moments save; what is more than the plan has is marked."""
+    what 8-bit moments save; first frames as their preset has it; what is more than the plan has is marked."""
     head, *rows = (line for line in table(FULL, 4).splitlines() if line.startswith("| ") and "|---" not in line)
     assert [cell.strip() for cell in head.split("|")[3:-1]] == [
         "first frame", "animation", "by AnimateDiff", "teaching", "with 8-bit Adam", "alignment",
@@ -30,6 +33,12 @@ def test_every_plan_has_a_row_with_both_trainings():
             need = needs(settings, **size).total
             much = " (too much)" if need > plan.gigabytes * 1e9 else ""
             assert cell == f"{need / 1e9:.1f}{much}" and cells[0] == f"{plan.name} GB"
+        settings = in_room(load_settings("diffusion_dpo", ASSETS / "picture"), FULL, torch.device("cuda"), plan.name)
+        first = FULL.first_frame
+        need = needs(settings, height=first.height, width=first.width, frames=0, device="cuda").total
+        assert cells[8].split(" ")[0] == f"{need / 1e9:.1f}" and ("too much" in cells[8]) == (
+            need > plan.gigabytes * 1e9
+        )
 
 
 @pytest.mark.parametrize("frames", [-4, 0, 1, 65])

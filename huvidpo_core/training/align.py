@@ -142,7 +142,7 @@ class Aligner(course.Course):
             policy, reference, mask = looked
             winner, loser, right, *_ = (mean.value for mean in self._objective.figures(policy, reference, mask))
             whole = self._objective.better(reference, mask)
-            loss = self._objective.loss(policy, reference, mask).item()
+            loss = self._objective.held_out_loss(policy, reference, mask).item()
             found = {"accuracy": right, "loss": loss, "winner_change": winner / whole, "loser_change": loser / whole}
         return CheckRecord(self.step, **found, motion=motion, clips=clips)
 

@@ -108,5 +108,6 @@ class Judgement:
         so_far = self.state["accuracy"] or 0.0, -self.state.get("lowest", self.state["loss"])
         if better := (check.accuracy, -check.loss) > so_far:
             self.state["lowest"] = check.loss
-        below = check.loss < (self.state.get("start") or -math.inf)
+        start = self.state.get("start")
+        below = start is not None and check.loss < start
         return better, better or (check.accuracy == so_far[0] and below)

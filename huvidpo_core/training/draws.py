@@ -1,7 +1,8 @@
 """What a step of stage 2 is made of, drawn from (seed, step, place in the batch) alone.
 
 So a run that was killed and resumed sees what one left alone sees, and several processes draw what one would. Where the
-settings give every pair a number of looks, window, noise and timestep are drawn from (seed, pair, look) instead.
+settings give every pair a number of looks, window, noise and timestep are drawn from (seed, pair, look) instead, and
+from how many frames the step has.
 """
 
 from collections.abc import Sequence
@@ -106,7 +107,7 @@ class Draws:
         if not (count := self.settings.looks):
             return []
         first = step * len(numbers)
-        return [((n, (first + i) // len(self.pairs) % count, frames)) for i, n in enumerate(numbers)]
+        return [(n, (first + i) // len(self.pairs) % count, frames) for i, n in enumerate(numbers)]
 
 
 def ties(mask: Tensor, settings: AlignSettings) -> Tensor:

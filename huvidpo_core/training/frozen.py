@@ -75,7 +75,7 @@ def _left(x: Tensor, p: float, generator: torch.Generator | None) -> Tensor:
     if x.device.type != "cpu":
         return torch.empty_like(x).bernoulli_(1 - p, generator=generator).bool()
     draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
-    return (draws.view(torch.int16)[: x.numel()] >= round(p * 2**16) - 2**15).view(x.shape)
+    return (draws.view(torch.int16)[: x.numel()] >= min(round(p * 2**16), 2**16 - 1) - 2**15).view(x.shape)
 
 
 class _Conv2d(torch.autograd.Function):

@@ -220,7 +220,7 @@ def _kernels(unet: nn.Module, precision: str) -> torch.dtype | None:
 def _as_convolutions_like_it(x: Tensor) -> bool:
     """Whether a tensor lies in memory as `channels_last` has it, and would be copied for nothing: what follows
     `contiguous` in diffusers is another convolution or a sum."""
-    return x.device.type in ("cpu", "meta") and x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return x.device.type == "cpu" and x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
 
 
 def _widens(x: Tensor, weight: Tensor, *_: Any) -> bool:

@@ -100,7 +100,7 @@ def needs(
     settings: Settings, *, height: int, width: int, frames: int, device: str, folder: Path | None = None
 ) -> Needs:
     """Count a step of clips of `frames` frames of height x width pixels on a kind of device ("cpu", "cuda"); without
-    frames, of pictures.
+    frames, of pictures. Takes seconds.
 
     Args:
         folder: of the UNet, whose `config.json` says what it is; without one it is Stable Diffusion 1.4's, of pictures
@@ -119,6 +119,7 @@ def needs(
     for parameter in unet.parameters():
         parameter.data = parameter.data.to(held)
     kept = 2 if settings.optimizer == "adamw8bit" else 2 * torch.float32.itemsize  # of a number that is trained
+    norms: Callable[[], AbstractContextManager] = nullcontext
     if taught:
         parameters = motion_parameters(unet.requires_grad_(False))
         for parameter in parameters.values():
@@ -131,7 +132,7 @@ def needs(
         clips = settings.batch * (1 if settings.single else 2)
         if device == "cpu":
             unet.to(memory_format=torch.channels_last)
-    norms = NormsAsOnCPU if device == "cpu" else nullcontext
+            norms = NormsAsOnCPU
     if settings.checkpointing:
         checkpointing(unet)
         _recomputed_alike(unet, low, norms)

@@ -62,6 +62,10 @@ class Objective(ABC):
     ) -> Tensor:
         """The loss () with the settings' options; 0 where all labels lie outside the window."""
 
+    def held_out_loss(self, policy: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+        """The loss () as it can be compared from check to check: the reference's own is always the same."""
+        return self.loss(policy, reference, mask)
+
     @abstractmethod
     def margins(self, policy: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
         """What beta multiplies (n,), in units of error: above 0 where the policy agrees with a label."""
@@ -148,6 +152,10 @@ class Singles(Objective):
     ) -> Tensor:
         """`single.kto_loss`; there is no loser to scale."""
         return kto_loss(policy[0], reference[0], mask, beta=self.beta, level=self.level, weight=weight).loss
+
+    def held_out_loss(self, policy: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+        """The same held against these clips' own mean: the level of training moves."""
+        return kto_loss(policy[0], reference[0], mask, beta=self.beta).loss
 
     def margins(self, policy: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
         """A good clip's gain, a bad one's loss."""

@@ -39,12 +39,12 @@ class AlignSettings:
         lr, warmup, weight_decay, eps, clip: AdamW's, the steps of linear warm-up, the largest gradient norm.
         timesteps: noise levels that are drawn from, first included, last not.
         looks: how many draws of window, noise and timestep there are of each pair, which come again in turn, one in
-            each pass over the pairs. The reference's error is then computed once for each of them, and a step of later
-            passes saves that forward pass; 0: always fresh draws, as published.
+            each pass over the pairs. Whoever knows the reference's error of one does not compute it again, so a step of
+            the passes after as many is a forward pass shorter; 0: always fresh draws, as published.
         safeguard: mu of the safeguarded loser gradient (`safeguard.safeguard`); negative: off.
         held_out: share of the pairs kept for checking, split by clips.
         check_every: steps between two checks on the held-out pairs, with sample clips.
-        patience: checks in a row that may be worse than the best before training ends.
+        patience: checks in a row that may be worse than the lowest loss at the highest accuracy before training ends.
         least_motion: sample clips must keep this share of the base's motion.
         winner_rise: share by which the error on the held-out winners may exceed the reference's before training ends.
             Crisp and lively clips are further from the mean of what could be, which is what the error rewards

@@ -62,7 +62,8 @@ class PictureForm:
         """What a preset says: in words, steps, learning rate."""
         with told():
             settings = self.engine.trainings.settings(preset, "picture")
-        return [settings_words(settings, ""), settings.steps, settings.lr]
+        needs = self.engine.trainings.needs(settings, "picture")
+        return [settings_words(settings, needs), settings.steps, settings.lr]
 
     def unfold(self, preset: str, said: str | None) -> Any:
         """What a preset says in words, when the settings are first seen."""

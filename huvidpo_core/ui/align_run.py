@@ -58,6 +58,7 @@ class AlignRun(RunFollow):
             ("can_try", self.round, called),
             ("can_rate", self.rate, visible(gr.Button)),
             ("can_draw", self.pictures.panel, visible(gr.Column)),
+            ("to_judge", self.pictures.look, to_judge),
             ("can_use", self.use, lambda use: gr.Button(visible=use is not None, interactive=bool(use))),
         ]
 
@@ -69,7 +70,8 @@ class AlignRun(RunFollow):
         score = (self.engine.picture_rounds if pictures else self.engine.blind_rounds).score(run)
         rate = score.win_rate
         won = [rate.value, rate.low, rate.high] if rate else None
-        self.engine.trainings.adopt(run, more={"blind_round": {"pairs": score.rated, "win_rate": won}})
+        tied = {"ties": score.ties} if score.ties else {}
+        self.engine.trainings.adopt(run, more={"blind_round": {"pairs": score.rated, **tied, "win_rate": won}})
 
     # Wiring
 
@@ -82,7 +84,7 @@ class AlignRun(RunFollow):
         super().wire()
         self.wire_act(self.round, self.engine.blind_rounds.make)
         self.wire_act(self.use, self.adopt)
-        self.pictures.wire(self.run, self.wire_look, self.list.select)
+        self.pictures.wire(self.run, self.wire_look, self.list.select, self.helped.change)
         shown = self.rate.click(self.to_rate, self.run, [tabs, self.action], **PRIVATE)
         shown.success(None, self.action, js=RATE_JS, **PRIVATE)
 
@@ -90,3 +92,8 @@ class AlignRun(RunFollow):
         """The Prefer tab, and the action whose pairs are to be rated there."""
         with told():
             return gr.Tabs(selected="prefer"), self.engine.trainings.find(chosen).asked()["action"]
+
+
+def to_judge(left: int | None) -> Any:
+    """The way to the pairs of a round, where there is one; to be pressed next while some are left."""
+    return gr.Button(visible=left is not None, variant="primary" if left else "secondary")

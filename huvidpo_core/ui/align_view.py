@@ -11,6 +11,7 @@ from huvidpo_core.ui.run_words import run_head
 
 NOTHING = {
     "head": said.NOTHING_TO_SHOW, "helped": "", "can_try": "", "can_use": None, "can_rate": False, "can_draw": False,
+    "to_judge": None,
 }  # fmt: skip
 
 
@@ -18,12 +19,15 @@ def look(engine: Engine, chosen: str, step: int) -> tuple[str, dict[str, Any]]:
     """The run that is shown, and what there is to see: as `run_view.look`, and these parts.
 
     head, plots, helped: HTML; can_try: what to call it, empty where it cannot be; can_rate, can_draw: whether it can
-    be; can_use: None where it is in use already, or not finished.
+    be; can_use: None where it is in use already, not finished, or has learned nothing; to_judge: how many pairs of a
+    blind round of first frames are left, None where there is none.
     """
 
     def row(told: run_view.Told) -> said.Row:
         run, asked, state = told
-        return said.row(run.path.name, asked, state, engine.actions)
+        judged = asked["kind"] == "picture" and state.status == "finished"  # on this page; clips are in Prefer
+        left = _left(_score(engine.picture_rounds, run)) if judged else 0
+        return said.row(run.path.name, asked, state, engine.actions, left)
 
     runs = engine.trainings.runs("align", "picture")
     chosen, found, parts = run_view.look(engine.data, runs, chosen, step, row, said.NO_RUNS)
@@ -39,21 +43,31 @@ def _of_run(engine: Engine, run: RunFolder, asked: dict[str, Any], state: RunSta
     )  # fmt: skip
     least = None if asked["kind"] == "picture" else settings["least_motion"]
     course = plots(run.metrics("step"), checks, least, settings.get("winner_rise", 0.0))
-    finished = _of_finished(engine, run, asked) if state.status == "finished" else {}
+    learned = not checks or checks[-1].get("best") != 0
+    finished = _of_finished(engine, run, asked, learned) if state.status == "finished" else {}
     return {"head": head, "plots": course} | finished
 
 
-def _of_finished(engine: Engine, run: RunFolder, asked: dict[str, Any]) -> dict[str, Any]:
+def _of_finished(engine: Engine, run: RunFolder, asked: dict[str, Any], learned: bool) -> dict[str, Any]:
+    use = engine.trainings.use(run)
+    if not learned and not use.adopted:
+        return {"helped": said.unlearned(asked)}
     if asked["kind"] == "picture":
-        use = engine.trainings.use(run)
         called = next((each.title for each in engine.painters() if use.adopted and each.id == use.adopted), "")
         score = _score(engine.picture_rounds, run)
-        return {"helped": said.painter_words(called, score), "can_use": None if called else True, "can_draw": True}
+        drawing = bool(score and engine.picture_rounds.drawing(run))
+        return {
+            "helped": said.painter_words(called, score, drawing),
+            "can_use": None if called else True,
+            "can_draw": True,
+            "to_judge": _left(score) if score and score.pairs else None,
+            "live": drawing,
+        }
     if not asked["pack"]:
         return {"helped": said.words.message(said.NO_PACK)}
     action = asked["action"]
     title = engine.actions[action].title if action in engine.actions else action
-    use, queue = engine.trainings.use(run), engine.pair_queue(action)
+    queue = engine.pair_queue(action)
     in_use = next((each.title for each in engine.packs(action) if each.id == f"{use.pack}/{use.adopted}"), "")
     score = _score(engine.blind_rounds, run) if use.trial or use.adopted else None
     waits = bool(score and score.pairs > score.rated)
@@ -72,3 +86,8 @@ def _score(rounds: Any, run: RunFolder) -> Score | None:
         return rounds.score(run)
     except UserError:
         return None
+
+
+def _left(score: Score | None) -> int:
+    """How many pairs of a round are still to be judged."""
+    return score.pairs - score.rated if score else 0

@@ -13,9 +13,11 @@ from huvidpo_core.ui.run_words import Row, many
 KTO = "kto"  # the loss that learns from clips rated alone
 NO_RUNS = "No training yet. It appears here, and stays here, when you press Align."
 NOTHING_TO_SHOW = (
-    '<div class="hv-stage hv-empty"><div><b>Your training will be followed here</b><span>Rate pairs of clips in '
-    "Prefer, then press Align. The next clips are then more to your taste.</span></div></div>"
-)
+    '<div class="hv-stage hv-empty"><div><b>Your training will be followed here</b><span class="hv-of-clips">'
+    "Rate pairs of clips in Prefer, then press Align. The next clips are then more to your taste.</span>"
+    '<span class="hv-of-pictures">Press Four to choose from in Create and choose the first frame that you like best, '
+    "several times over, then press Align. The next first frames are then more to your taste.</span></div></div>"
+)  # of the two, align.css shows the one that goes with the form
 UNTRIED = (
     "Whether the clips are more to your taste, only your eyes can tell. A blind round makes pairs of clips, one by the "
     "model as it was and one by the new one, from the same first frame and seed, of scenes it was not trained on. You "
@@ -27,6 +29,7 @@ UNSEEN = (
     "scenes it was not trained on; nothing says which is which. In use, the LoRA stands under Drawn by in Create.</p>"
 )
 UNJUDGED = "It can be put to use as soon as one pair of the round is judged."
+UNLEARNED = "Nothing was learned that held up, so there is nothing to use and nothing to compare."
 NO_PACK = "This LoRA was trained on the bare base model; a LoRA is put to use beside an action pack."
 
 
@@ -76,19 +79,23 @@ def settings_words(settings: Any, needs: str) -> str:
     return f'<p class="hv-hint">{escape(", ".join(facts)).capitalize()}. {escape(needs)}</p>'
 
 
-def row(name: str, asked: Mapping[str, Any], state: RunState, actions: Mapping[str, Action]) -> Row:
-    """A run in the list, by its folder's name, what was asked for and where it stands."""
-    return Row(name, action_title(asked, actions), f"{asked['name']} · {words.when(asked.get('created', 0))}", state)
+def row(name: str, asked: Mapping[str, Any], state: RunState, actions: Mapping[str, Action], left: int = 0) -> Row:
+    """A run in the list, by its folder's name, what was asked for and where it stands; `left` pairs of its round are
+    to be judged."""
+    about = f"{asked['name']} · {words.when(asked.get('created', 0))}"
+    waits = f"{many(left, 'pair')} to judge" if left else ""
+    return Row(name, action_title(asked, actions), about, state, waits)
 
 
 def facts(asked: Mapping[str, Any], beta: float) -> list[str]:
     """What a run was asked for; `beta` is what was measured."""
     settings, what = asked["settings"], "ratings" if "good" in asked else "votes"
     what = "choices" if "choices" in asked else what
+    dpo = asked.get("kind") == "picture" and settings["loss"] == "huvidpo"  # with one picture for a frame the same
     return [
         f"{what} of {_several(asked['raters'])}" if asked.get("raters") else f"everybody's {what}",
         _learned(asked),
-        f"{settings['loss']} loss",
+        "Diffusion-DPO on pictures" if dpo else f"{settings['loss']} loss",
         f"beta {beta or settings['beta']:.4g}{' (measured)' if beta and not settings['beta'] else ''}"
         if beta or settings["beta"]
         else "beta is measured",
@@ -121,16 +128,28 @@ def helped_words(adopted: str, on_trial: bool, score: Score | None, queue: PairQ
     return f'<div class="hv-helped">{"".join(parts)}</div>'
 
 
-def painter_words(called: str, score: Score | None) -> str:
-    """What became of a LoRA for first frames, and what the blind round says once all of it is judged: a rate that moves
-    with each press would tell which picture was whose. `called` is its painter's title where it is in use."""
-    parts = [words.message(f"In use: choose “{called}” under Drawn by in Create.") if called else UNSEEN]
-    if score and score.rated < score.pairs:
-        said = f"{score.rated} of {many(score.pairs, 'pair')} judged. What they say is shown when all are."
-        parts.append(f'<p class="hv-hint" role="status">{said}</p>')
+def unlearned(asked: Mapping[str, Any]) -> str:
+    """Of a training, of clips or of first frames, whose best step is the start."""
+    more = "Rate more clips in Create" if "good" in asked else "Rate more pairs in Prefer"
+    if asked["kind"] == "picture":
+        more = "Press Four to choose from in Create and choose more first frames"
+    return words.message(f"{UNLEARNED} {more}, then train anew; a lower learning rate may help, too.")
+
+
+def painter_words(called: str, score: Score | None, drawing: bool = False) -> str:
+    """What became of a LoRA for first frames, and what the blind round says once all of it is drawn and judged: a rate
+    that moves with each press would tell which picture was whose. `called` is its painter's title where it is in
+    use."""
+    parts = [words.message(f"In use: choose “{called}” under Drawn by in Create.")] if called else []
+    left = score.pairs - score.rated if score else 0
+    waits = f"{left} of {many(score.pairs, 'pair')} {'waits' if left == 1 else 'wait'} to be judged" if left else ""
+    if drawing:
+        parts.append(words.message(f"A blind round is being drawn: {waits or 'its pairs come here one by one'}."))
+    elif left:
+        parts.append(words.message(f"{waits}: press Judge the pairs. What comes out is shown at the end."))
     elif score and score.win_rate:
         parts.append(_score(score))
-    return f'<div class="hv-helped">{"".join(parts)}</div>'
+    return f'<div class="hv-helped">{"".join(parts)}{"" if called else UNSEEN}</div>'
 
 
 def loras_table(loras: Sequence[Lora], moves: bool = True) -> str:
@@ -164,10 +183,11 @@ def _known(lora: Lora) -> str:
     elif "brought" in card:
         made = "uploaded"
     accuracy, rate = card.get("held_out_accuracy"), tried.get("win_rate")
+    tied = f", {tried['ties']} tied" if tried.get("ties") else ""
     cells = (
         made,
         "" if accuracy is None else f"{accuracy:.0%} in order",
-        f"{rate[0]:.0%} ({rate[1]:.0%} to {rate[2]:.0%})" if rate else "",
+        f"{rate[0]:.0%} ({rate[1]:.0%} to {rate[2]:.0%}){tied}" if rate else "",
         f"{lora.size / 2**20:.1f} MB",
     )
     return "".join(f"<td>{escape(cell)}</td>" for cell in cells)
@@ -175,16 +195,21 @@ def _known(lora: Lora) -> str:
 
 def _score(score: Score) -> str:
     rate = score.win_rate
-    if rate.low > 0.5:
+    decided = score.wins + score.losses
+    if not decided:
+        verdict = "Neither was found better."
+    elif rate.low > 0.5:
         verdict = "It helped."
     elif rate.high < 0.5:
         verdict = "It is worse than before: better not use it."
     else:
         verdict = "That may be luck. Another round makes it surer."
-    tied = f"{score.ties} tied, " if score.ties else ""
+    said = f"{score.wins} won, {score.losses} lost"
+    if score.ties:
+        said = f"{decided} decided ({said}), {score.ties} not, which count half"
     return (
         f'<div class="hv-verdict"><b>{rate.value:.0%}</b><span>of {many(score.rated, "pair")} went to the new model, '
-        f"95 % interval {rate.low:.0%} to {rate.high:.0%}; {score.wins} won, {tied}{score.losses} lost. "
+        f"95 % interval {rate.low:.0%} to {rate.high:.0%}; {said}. "
         f"<strong>{verdict}</strong></span></div>"
     )
 

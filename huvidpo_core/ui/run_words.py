@@ -22,12 +22,14 @@ NO_CLIPS = '<p class="hv-nothing">Samples come with the first check.</p>'
 
 @dataclass(frozen=True)
 class Row:
-    """A run in the list: its folder's name, what it is called, what else tells it from others, where it stands."""
+    """A run in the list: its folder's name, what it is called, what else tells it from others, where it stands; what
+    of it waits for the person."""
 
     name: str
     title: str
     about: str
     state: RunState
+    waits: str = ""
 
 
 def runs_list(rows: Sequence[Row], chosen: str, nothing: str) -> str:
@@ -38,11 +40,12 @@ def runs_list(rows: Sequence[Row], chosen: str, nothing: str) -> str:
 
 
 def _row(row: Row, chosen: bool) -> str:
+    waits = f"<em>{escape(row.waits)}</em>" if row.waits else ""
     count = f"step {row.state.step} of {row.state.steps}" if row.state.steps else ""
     return (
         f'<button type="button" class="hv-run-row" data-run="{escape(row.name, quote=True)}" '
         f'aria-pressed="{str(chosen).lower()}"><b>{escape(row.title)}</b>{chip(row.state)}'
-        f"<span>{escape(row.about)}</span><span>{count}</span></button>"
+        f"<span>{escape(row.about)}</span><span>{count}</span>{waits}</button>"
     )
 
 

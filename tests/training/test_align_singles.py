@@ -110,3 +110,18 @@ def test_what_is_for_pairs_is_refused():
             replace(KTO, **change).check()
     assert KTO.check().single and not SETTINGS.single
     assert len(lessons().pairs[0].clips) == 2 and len(rated().pairs[0].clips) == 1
+
+
+def test_checks_can_be_compared_whatever_the_level_is_by_then(tmp_path):
+    """Of three good clips and one bad one the reference's held-out loss is 1/2 at any level; training's is not. A
+    policy that is better on the good ones alone has less, one that is better on all alike has not."""
+    objective = aligner(tmp_path, KTO, learned=rated(6, 6))._objective
+    mask = torch.tensor([[0.0, 1, 1, 1]] * 3 + [[0.0, -1, -1, -1]])
+    reference = torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(0)) + 1
+    lower, all_alike = reference - 0.01 * mask.clamp(min=0), reference - 0.01
+    for level in (0.0, 0.02):
+        objective.level = level
+        assert objective.held_out_loss(reference, reference, mask).item() == pytest.approx(0.5)
+        assert objective.held_out_loss(lower, reference, mask) < 0.49
+        assert objective.held_out_loss(all_alike, reference, mask).item() == pytest.approx(0.5)
+    assert objective.loss(reference, reference, mask).item() != pytest.approx(0.5, abs=0.01)

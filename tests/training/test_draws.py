@@ -49,6 +49,11 @@ def test_looks_come_again_in_turn():
             assert one.looks == again.looks and torch.equal(one.noise, again.noise)
             assert torch.equal(one.timestep, again.timestep) and torch.equal(one.batch.clean, again.batch.clean)
         assert first.looks != second.looks and not torch.equal(first.noise, second.noise)
+    starts = set()
+    for at in steps:
+        winner = made.latents[f"w{at.looks[0][0]}"]
+        starts |= {s for s in range(4) if torch.equal(at.batch.clean[0], winner[:, s : s + FRAMES])}
+    assert len(starts) > 1
     assert len({at.looks for at in steps}) == len({at.noise.numpy().tobytes() for at in steps}) == 10
     fresh, never = drawn.at(3, fresh=True), draws(made).at(3)
     assert fresh.looks == never.looks == () and torch.equal(fresh.noise, never.noise)

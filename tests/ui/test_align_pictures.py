@@ -57,7 +57,9 @@ def test_the_form_says_what_there_is_to_learn_from(form, engine, chosen):
 
 def test_a_preset_fills_the_form_once(form):
     """At first, and whenever another preset is chosen; else the settings stay as they were left."""
-    assert "Rank 16, a batch of 4" in form.unfold("", "") and (form.steps.value, form.lr.value) == (100, 7e-4)
+    words = form.unfold("", "")
+    assert "Rank 16, a batch of 4" in words and "A step needs about 0.8 GB of this machine" in words
+    assert (form.steps.value, form.lr.value) == (100, 7e-4)
     assert form.unfold("", "Rank 16") == gr.skip()
     assert form.fill("diffusion_dpo")[1:] == [0, 1e-5]
 
@@ -69,8 +71,9 @@ def test_a_run_is_followed_and_put_to_use(form, view, engine, chosen):
     until(run, "finished")
     seen = parts(engine)
     assert "First frames" in seen["list"] and "First frames" in seen["head"]
-    for words in ("choices of Anna", "20 choices, 60 pairs", "huvidpo loss"):
+    for words in ("choices of Anna", "20 choices, 60 pairs", "Diffusion-DPO on pictures"):
         assert words in seen["head"]
+    assert "huvidpo" not in seen["head"]
     assert "Motion against" not in seen["plots"] and "Held-out pairs put in order" in seen["plots"]
     assert seen["clips"].count("<img") == 4 and "<video" not in seen["clips"]
     assert seen["can_use"] is True and seen["can_try"] == "" and not seen["can_rate"]
@@ -136,10 +139,11 @@ def test_a_blind_round_on_the_page(form, view, engine, chosen):
     until(run, "finished")
     assert parts(engine)["can_draw"] and "A blind round draws pairs" in parts(engine)["helped"]
     name, rounds = run.path.name, view.pictures
+    run.tell(updated=0.0)  # long ago
     assert "There is no round yet" in rounds.show(name, "Anna")
     *progress, said = rounds.make(threading.Event(), name)
     assert "8 pairs can be told apart" in said and "pair 8 of 8" in progress[-1].stage
-    assert "0 of 8 pairs judged" in parts(engine)["helped"]
+    assert "8 of 8 pairs wait to be judged" in parts(engine)["helped"]
     seen = rounds.show(name, "Anna")
     for _ in range(8):
         assert seen.count("<img") == 2 and "secret" not in seen and "lora" not in seen

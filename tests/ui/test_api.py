@@ -16,7 +16,7 @@ from tests.ui.rated import keep_clips
 
 
 def test_only_the_endpoints_are_public(client):
-    """The API lists the thirteen endpoints with typed parameters and a description, and none of the page's own events."""
+    """The API lists the thirteen endpoints with typed parameters and a description, none of the page's own events."""
     info = client.view_api(return_format="dict")["named_endpoints"]
     making, rating = {"/first_frame", "/animate", "/generate", "/evaluate"}, {"/next_pair", "/vote", "/rate_clip"}
     choosing = {"/first_frames", "/choose_first_frame"}
