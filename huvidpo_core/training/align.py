@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from huvidpo_core.errors import UserError
 from huvidpo_core.training import course, lora
+from huvidpo_core.training.adapted import as_one
 from huvidpo_core.training.calibrate import Calibration
 from huvidpo_core.training.checks import CheckRecord, HeldOut, Judgement
 from huvidpo_core.training.crew import Crew, Mean
 from huvidpo_core.training.draws import Draws
 from huvidpo_core.training.errors import per_frame
-from huvidpo_core.training.frugal import channels_last, checkpointing
+from huvidpo_core.training.frugal import channels_last, checkpointing, low_precision
 from huvidpo_core.training.lessons import Lessons
 from huvidpo_core.training.objective import Objective
 from huvidpo_core.training.probe import measure_beta
@@ -74,6 +75,8 @@ class Aligner(course.Course):
         super().__init__(lora.attach(unet, settings.lora, settings.seed), settings, folder, crew)
         self._unet, self._tryout = unet, tryout
         channels_last(unet)
+        if low_precision(unet, settings.precision) is None:
+            as_one(unet)
         self._objective = Objective.of(unet, scheduler, settings)
         self._draws = Draws(lessons, self.train_pairs, settings, frames, shared_noise, unet.device, crew)
         self._held_out = HeldOut(self.held_out, self._draws, self._objective.errors)

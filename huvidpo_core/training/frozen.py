@@ -39,7 +39,7 @@ def conv2d(
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, low: torch.dtype | None = None) -> Tensor:
     """`F.linear`; with a frozen weight in float32 on a CPU by oneDNN, where that is the faster one."""
     whole = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    if x.device.type == "cpu" and whole and (low or _onednn()) and not trained(weight, bias):
+    if x.device.type == "cpu" and whole and (low or onednn()) and not trained(weight, bias):
         return _Linear.apply(x, weight, bias, low)
     return F.linear(x, weight, bias)
 
@@ -98,26 +98,27 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, low: torch.dtype | None) -> Tensor:
         ctx.save_for_backward(weight)
         ctx.low = low
-        return F.linear(*_to(low, x, weight, bias)).to(x.dtype) if low else _by_onednn(x, weight, bias)
+        return F.linear(*_to(low, x, weight, bias)).to(x.dtype) if low else by_onednn(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
         if ctx.low:
             return torch.matmul(*_to(ctx.low, gradient, weight)).to(gradient.dtype), None, None, None
-        return _by_onednn(gradient, weight.t().contiguous(), None), None, None, None
+        return by_onednn(gradient, weight.t().contiguous(), None), None, None, None
 
 
 def _to(dtype: torch.dtype | None, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
     return tuple(tensor if tensor is None or dtype is None else tensor.to(dtype) for tensor in tensors)
 
 
-def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`F.linear` in float32 by oneDNN, where `onednn`."""
     return torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, bias, "none", [], "")
 
 
 @cache
-def _onednn() -> bool:
+def onednn() -> bool:
     """Whether oneDNN's linear layer may be the faster one, is there, and does what this expects of it: PyTorch promises
     nothing of the kind."""
     if not torch.backends.mkldnn.is_available() or torch.backends.cpu.get_cpu_capability() != "AVX512":
@@ -125,7 +126,7 @@ def _onednn() -> bool:
     x, weight = (torch.arange(float(rows * 4), device="cpu").view(rows, 4) for rows in (2, 3))
     bias = x.new_tensor([1.0, 2.0, 3.0])
     try:
-        found = _by_onednn(x, weight, bias)
+        found = by_onednn(x, weight, bias)
     except (AttributeError, RuntimeError, TypeError):
         return False
     return torch.allclose(found, F.linear(x, weight, bias))

@@ -29,6 +29,7 @@ from huvidpo_core.training import frozen
 COPIES = {torch.cat, Tensor.contiguous, Tensor.flatten, Tensor.reshape, Tensor.to}  # or views, which are no copies
 FROZEN = {F.conv2d: frozen.conv2d, F.linear: frozen.linear}
 CHEAP = {F.group_norm, F.layer_norm, F.silu, F.gelu, frozen.thin, *COPIES}
+CONCERNED = {F.dropout, *FROZEN, *CHEAP}
 WIDER = 4  # a linear layer is cheap, too, if what it makes is so many times what it is given
 
 
@@ -45,6 +46,8 @@ class Kernels(TorchFunctionMode):
     ) -> Any:
         """Called by PyTorch in place of each of its functions."""
         kwargs = kwargs or {}
+        if func not in CONCERNED:  # thousands in every pass, and threads take turns at Python
+            return func(*args, **kwargs)
         if func is F.dropout:
             func, args = frozen.thinning(*args, **kwargs, generator=self._generator)
             return self._call(func, args, {})

@@ -204,12 +204,12 @@ def test_a_library_that_computes_otherwise_is_not_used(monkeypatch, other):
     """An operation of PyTorch's that is nobody's to rely on: it is tried out once, and PyTorch's own is there."""
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    monkeypatch.setattr(frozen, "_by_onednn", other)
-    frozen._onednn.cache_clear()
+    monkeypatch.setattr(frozen, "by_onednn", other)
+    frozen.onednn.cache_clear()
     try:
         x, weight = torch.randn(5, 4), torch.randn(3, 4)
         with Frugal():
             assert torch.equal(F.linear(x, weight), x @ weight.t())
     finally:
         monkeypatch.undo()
-        frozen._onednn.cache_clear()
+        frozen.onednn.cache_clear()
