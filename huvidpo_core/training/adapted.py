@@ -22,7 +22,9 @@ NARROW = 4  # times what A and B multiply with a position, W may, which is multi
 def as_one(unet: nn.Module) -> None:
     """On a CPU, in float32, have the network's adapted layers computed so wherever it is the sooner and the same."""
     for layer in unet.modules():
-        if isinstance(layer, Linear) and layer.weight.device.type == "cpu" and frozen.onednn():
+        if not isinstance(layer, Linear) or NAME not in layer.lora_A:
+            continue
+        if layer.weight.device.type == "cpu" and frozen.onednn():
             a, b = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
             whole = layer.weight.dtype == a.dtype == torch.float32
             if whole and layer.weight.numel() <= NARROW * (a.numel() + b.numel()):

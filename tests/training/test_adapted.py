@@ -84,9 +84,12 @@ def test_where_something_lies_between_it_is_left_to_peft(calls):
     torch.testing.assert_close(base, plain)
 
 
-def test_wide_layers_are_left_to_peft():
+def test_wide_layers_and_those_of_another_adapter_are_left_to_peft():
     """Where W has more than four times the numbers of A and B together, its gradient would cost more than it saves."""
     config = LoraConfig(r=2, target_modules=["to_q"])
+    other = inject_adapter_in_model(config, torch.nn.ModuleDict({"to_q": torch.nn.Linear(8, 8)}), "another")
+    as_one(other)
+    assert "forward" not in vars(other["to_q"])
     for width, whole in ((16, True), (17, False)):  # 256 of 4 x 64 numbers, 289 of 4 x 68
         one = torch.nn.ModuleDict({"to_q": torch.nn.Linear(width, width)})
         as_one(inject_adapter_in_model(config, one, lora.NAME))
