@@ -24,7 +24,7 @@ from huvidpo_core.preferences.picture_choices import picture_hash
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.runs import COMMANDS
 from huvidpo_core.training.record import CARD, RESULT, RunFolder
-from huvidpo_core.training.settings import LoraShape
+from huvidpo_core.training.settings import AlignSettings, LoraShape
 from tests.alignment.conftest import lines
 from tests.tiny_models import HEIGHT, WIDTH, make_profile
 from tests.training.launched import in_two
@@ -62,12 +62,12 @@ def few(engine: Engine, recipe: Recipe) -> list[Picture]:
     return [item for item in engine.first_frames(recipe, threading.Event()) if isinstance(item, Picture)]
 
 
-def prepare(engine: Engine, folder: Path, **how) -> RunFolder:
-    return engine.picture_trainings.prepare(SETTINGS, output=folder, **how)
+def prepare(engine: Engine, folder: Path, settings: AlignSettings = SETTINGS, **how) -> RunFolder:
+    return engine.picture_trainings.prepare(settings, output=folder, **how)
 
 
-def finished(engine: Engine, folder: Path, **how) -> RunFolder:
-    run = prepare(engine, folder, **how)
+def finished(engine: Engine, folder: Path, settings: AlignSettings = SETTINGS, **how) -> RunFolder:
+    run = prepare(engine, folder, settings, **how)
     list(engine.trainings.carry_out(run, threading.Event()))
     assert run.state().status == "finished"
     return run
@@ -209,7 +209,7 @@ def test_the_lora_is_a_painter_and_diffusers_draws_the_same_with_it(engine, prof
     assert scan_packs(engine._packs_folder) == ([], {})
     with pytest.raises(UserError, match="in use already, as 'lora:bright'"):
         engine.trainings.adopt(run)
-    second = finished(engine, tmp_path / "second")
+    second = finished(engine, tmp_path / "second", replace(SETTINGS, seed=1))  # else it is the same LoRA
     assert second.asked()["name"] == "liked" and engine.trainings.adopt(second, "fine") == "lora:fine"
     with pytest.raises(UserError, match="There is a LoRA 'bright'"):
         prepare(engine, tmp_path / "third", name="bright")
