@@ -4,10 +4,12 @@ import os
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
+import gradio as gr
 import pytest
 from gradio_client import Client
 
 from huvidpo_core.ui import build_app, launch_options
+from huvidpo_core.ui.align_run import AlignRun
 from tests.ui.fake_engine import FakeEngine
 
 
@@ -15,6 +17,15 @@ from tests.ui.fake_engine import FakeEngine
 def engine(tmp_path):
     """A fake engine with an empty data folder."""
     return FakeEngine(tmp_path / "data", pause=0.001)
+
+
+@pytest.fixture
+def view(engine):
+    """The part of the Align tab that follows a run."""
+    with gr.Blocks():
+        view = AlignRun(engine)
+        view.place_list()
+        return view
 
 
 @pytest.fixture

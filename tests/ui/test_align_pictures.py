@@ -11,7 +11,6 @@ from huvidpo_core.models.painter_menu import PainterMenu
 from huvidpo_core.preferences.picture_choices import PictureChoice
 from huvidpo_core.ui.align_loras import LoraForm
 from huvidpo_core.ui.align_pictures import PictureForm
-from huvidpo_core.ui.align_run import AlignRun
 from huvidpo_core.ui.menus import painter_menu
 from tests.finished import until
 from tests.ui.test_align_tab import parts
@@ -21,14 +20,6 @@ from tests.ui.test_align_tab import parts
 def form(engine):
     with gr.Blocks():
         return PictureForm(engine)
-
-
-@pytest.fixture
-def view(engine):
-    with gr.Blocks():
-        view = AlignRun(engine)
-        view.place_list()
-        return view
 
 
 @pytest.fixture

@@ -13,17 +13,9 @@ from huvidpo_core.preferences.records import Estimate
 from huvidpo_core.ui import align_words as said
 from huvidpo_core.ui.align_form import AlignForm
 from huvidpo_core.ui.align_loras import LoraForm
-from huvidpo_core.ui.align_run import AlignRun, to_judge
+from huvidpo_core.ui.align_run import to_judge
 from tests.finished import until, write_pack
 from tests.ui.test_align_tab import begin, parts
-
-
-@pytest.fixture
-def view(engine):
-    with gr.Blocks():
-        view = AlignRun(engine)
-        view.place_list()
-        return view
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from huvidpo_core.training.settings import load_settings
 from huvidpo_core.ui import align_words as said
 from huvidpo_core.ui.align_form import LOSSES, AlignForm
 from huvidpo_core.ui.align_loras import LoraForm
-from huvidpo_core.ui.align_run import AlignRun
 from huvidpo_core.ui.align_view import look
 from huvidpo_core.ui.run_view import LATEST, fresh
 from tests.finished import finish, until, write_pack
@@ -27,14 +26,6 @@ STEPS = 8
 def form(engine):
     with gr.Blocks():
         return AlignForm(engine)
-
-
-@pytest.fixture
-def view(engine):
-    with gr.Blocks():
-        view = AlignRun(engine)
-        view.place_list()
-        return view
 
 
 @pytest.fixture
