@@ -131,7 +131,12 @@ class Engine(Rating):
         self.picture_trainings = PictureTrainings(self.trainings, loras, profile)  # stage 2 for who draws first frames
         self.blind_rounds = BlindRounds(self._packs_folder, self.trainings.supply, self._pairing.order)  # did it help?
         self.picture_rounds = PictureRounds(
-            self._studio.draw, store.picture_choices, self.actions, self.styles, self.trainings.supply.text
+            self._studio.draw,
+            store.picture_choices,
+            self.actions,
+            self.styles,
+            self.trainings.supply.text,
+            self.trainings.attended,
         )  # the same for first frames
         bench.shared = self.trainings.running
         self.trainings.begun, self.trainings.afterwards = bench.make_room, self._try_out

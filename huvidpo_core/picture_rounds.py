@@ -38,7 +38,6 @@ from huvidpo_core.training.record import CARD, RESULT, RunFolder
 log = logging.getLogger(__name__)
 
 FILE, FOLDER = "round.json", "round"
-SOON = 15  # seconds after a training's end, within which its first round is begun
 NOTHING_LEARNED = "Nothing was learned in this training, so with its LoRA the same pictures are drawn as without it."
 _WRITING = threading.Lock()  # one that was pressed for, one that is drawn by itself, and what is said of a pair
 
@@ -74,11 +73,12 @@ class PictureRounds:
     actions: Mapping[str, Action]
     styles: Mapping[str, Style]
     text: Callable[[str, str, str], str]  # prompt, action, style -> the whole text; `Supply.text`
+    attended: Callable[[RunFolder], bool]  # whether a round follows the run's end by itself; `Runs.attended`
     _drawing: list[Path] = field(default_factory=list)  # runs whose rounds are being drawn, some perhaps twice
 
     def drawing(self, run: RunFolder) -> bool:
-        """Whether a round is being drawn here, or is to be expected, the training having ended just now."""
-        return run.path in self._drawing or (_lacks_one(run) and time.time() - run.state().updated < SOON)
+        """Whether a round is being drawn here, or is about to be, the training having ended just now."""
+        return run.path in self._drawing or (self.attended(run) and _lacks_one(run))
 
     def make_first(self, run: RunFolder) -> None:
         """`make`, when nobody else wants the models, where a run has just finished a training that changes something

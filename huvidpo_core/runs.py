@@ -46,6 +46,7 @@ class Runs:
         self._device, self._plan = device, plan
         self.begun: Callable[[], None] = lambda: None  # when a process has been started here
         self.afterwards: Callable[[RunFolder], None] = lambda _: None  # when it has ended
+        self._attended: list[Path] = []  # folders of runs that were started here, until `afterwards` is through
 
     # In this process
 
@@ -126,6 +127,7 @@ class Runs:
         except OSError as error:
             raise UserError(f"The training could not be started ({error.strerror}).") from error
         run.tell(status="running", stage="starting", message="", seconds_left=None, **identity(process.pid))
+        self._attended.append(run.path)
         threading.Thread(target=self._see_off, args=[process, run], daemon=True).start()
         self.begun()
 
@@ -135,6 +137,12 @@ class Runs:
             self.afterwards(run)
         except Exception:  # a thread of its own: nobody else would write it down
             log.exception("what follows a training failed")
+        finally:
+            self._attended.remove(run.path)
+
+    def attended(self, run: RunFolder) -> bool:
+        """Whether this process has started the run, and waits for its end or sees to what follows it."""
+        return run.path in self._attended
 
     def runs(self, *kinds: Kind) -> list[RunFolder]:
         """All runs of these kinds, by default alignments, in the data folder, newest first; what is none is left

@@ -6,7 +6,8 @@ import os
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,8 +66,8 @@ def run(tmp_path) -> RunFolder:
     return finish(run)
 
 
-def rounds(store: Store, easel: Easel) -> PictureRounds:
-    return PictureRounds(easel.draw, store.picture_choices, ACTIONS, STYLES, text)
+def rounds(store: Store, easel: Easel, attended: Sequence[Path] = ()) -> PictureRounds:
+    return PictureRounds(easel.draw, store.picture_choices, ACTIONS, STYLES, text, lambda run: run.path in attended)
 
 
 def bright_side(look: Look) -> str:
@@ -179,10 +180,12 @@ def test_a_round_from_before_there_was_no_difference_to_say(store, run):
 
 
 def test_whether_a_round_is_being_drawn(store, run, tmp_path):
-    """From the training's end until its round is begun, and while it is; not long after, nor where none will be."""
-    made = rounds(store, Easel())
-    assert made.drawing(run)  # it has ended just now
-    run.tell(updated=0.0)
+    """From the end of a training that the app has started until its round is begun, and while it is; not after one of
+    the command line, nor where none will be."""
+    attended = [run.path]
+    made = rounds(store, Easel(), attended)
+    assert made.drawing(run)
+    attended.clear()
     assert not made.drawing(run)
     drawn = made.make(run, threading.Event(), 2)
     next(drawn)
@@ -190,7 +193,7 @@ def test_whether_a_round_is_being_drawn(store, run, tmp_path):
     drawn.close()
     assert not made.drawing(run)
     (run.path / "card.json").write_text(json.dumps({"best_step": 0}))
-    run.tell()
+    attended.append(run.path)
     assert not made.drawing(run)
 
 
@@ -245,7 +248,9 @@ def test_what_cannot_be_judged(store, run, tmp_path):
     assert easel.drawn == []
     (run.path / "card.json").write_text(learned)
     action = next(iter(ACTIONS))
-    alone = PictureRounds(Easel().draw, store.picture_choices, {action: ACTIONS[action]}, STYLES, lambda *_: "same")
+    alone = PictureRounds(
+        Easel().draw, store.picture_choices, {action: ACTIONS[action]}, STYLES, lambda *_: "same", lambda _: False
+    )
     Source((Lesson("a", "b", (0, 1), "same"),), {}, "").save(finish(new).path)
     with pytest.raises(UserError, match="Every scene"):
         list(alone.make(new, threading.Event()))

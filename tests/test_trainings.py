@@ -240,14 +240,16 @@ def test_what_follows_a_training_is_done_when_its_process_has_ended(engine, run,
     seen = []
 
     def follow(ended: RunFolder) -> None:
-        seen.append((ended, ended.state().status))
+        seen.append((ended, ended.state().status, engine.trainings.attended(ended)))
         raise ValueError("no room")
 
     engine.trainings.afterwards = follow
     engine.trainings.start(run)
-    assert until(lambda: interpreter.exists()) and not seen
+    assert until(lambda: interpreter.exists()) and not seen and engine.trainings.attended(run)
     psutil.Process(run.state().pid).kill()
-    assert until(lambda: seen == [(run, "died")]) and until(lambda: "what follows a training failed" in caplog.text)
+    assert until(lambda: seen == [(run, "died", True)])
+    assert until(lambda: "what follows a training failed" in caplog.text)
+    assert until(lambda: not engine.trainings.attended(run))
 
 
 def test_a_process_that_cannot_be_started_is_a_sentence(engine, run, monkeypatch):

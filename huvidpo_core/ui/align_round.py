@@ -68,9 +68,9 @@ class PictureRound:
             self.engine.picture_rounds.choose(found, offer, side, read_rater(rater))
         return self.show(run, rater)
 
-    def wire(self, run: gr.State, look: Any, other: Any, changed: Any) -> None:
-        """`run` is the one that is followed; `look(event)` has its view look again on an event; `other` is the event of
-        another being chosen, `changed` that of the round having changed."""
+    def wire(self, run: gr.State, look: Any, changed: Any) -> None:
+        """`run` is the one that is followed; `look(event)` has its view look again on an event; `changed` is the event
+        of the round having changed."""
         look(self.errand.on(self.draw, self.make, [run]).then)
         rater, pick = gr.Textbox(visible=False), gr.Textbox(visible=False)
         self.draw.click(None, self.pair, self.pair, js=HUSH_JS, **PRIVATE)
@@ -78,7 +78,7 @@ class PictureRound:
         self.look.click(self.show, [run, rater], self.pair, js=RATER_JS, **PRIVATE)
         pressed = self.pair.select(picked, None, pick, **PRIVATE)
         look(pressed.then(self.choose, [run, pick, rater], self.pair, js=PICK_RATER_JS, **PRIVATE).success)
-        other(lambda: "", None, self.pair, **PRIVATE)
+        run.change(lambda: "", None, self.pair, **PRIVATE)
 
 
 def pair(look: Look) -> str:

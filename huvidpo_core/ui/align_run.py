@@ -84,7 +84,7 @@ class AlignRun(RunFollow):
         super().wire()
         self.wire_act(self.round, self.engine.blind_rounds.make)
         self.wire_act(self.use, self.adopt)
-        self.pictures.wire(self.run, self.wire_look, self.list.select, self.helped.change)
+        self.pictures.wire(self.run, self.wire_look, self.helped.change)
         shown = self.rate.click(self.to_rate, self.run, [tabs, self.action], **PRIVATE)
         shown.success(None, self.action, js=RATE_JS, **PRIVATE)
 

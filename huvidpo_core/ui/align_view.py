@@ -4,8 +4,9 @@ from typing import Any
 
 from huvidpo_core.engine import Engine, RunFolder, RunState, Score
 from huvidpo_core.errors import UserError
+from huvidpo_core.ui import align_outcome as outcome
 from huvidpo_core.ui import align_words as said
-from huvidpo_core.ui import run_view
+from huvidpo_core.ui import run_view, words
 from huvidpo_core.ui.align_plots import plots
 from huvidpo_core.ui.run_words import run_head
 
@@ -51,20 +52,20 @@ def _of_run(engine: Engine, run: RunFolder, asked: dict[str, Any], state: RunSta
 def _of_finished(engine: Engine, run: RunFolder, asked: dict[str, Any], learned: bool) -> dict[str, Any]:
     use = engine.trainings.use(run)
     if not learned and not use.adopted:
-        return {"helped": said.unlearned(asked)}
+        return {"helped": outcome.unlearned(asked)}
     if asked["kind"] == "picture":
         called = next((each.title for each in engine.painters() if use.adopted and each.id == use.adopted), "")
         score = _score(engine.picture_rounds, run)
         drawing = bool(score and engine.picture_rounds.drawing(run))
         return {
-            "helped": said.painter_words(called, score, drawing),
+            "helped": outcome.painter_words(called, score, drawing, asked.get("raters") or ()),
             "can_use": None if called else True,
             "can_draw": True,
             "to_judge": _left(score) if score and score.pairs else None,
             "live": drawing,
         }
     if not asked["pack"]:
-        return {"helped": said.words.message(said.NO_PACK)}
+        return {"helped": words.message(outcome.NO_PACK)}
     action = asked["action"]
     title = engine.actions[action].title if action in engine.actions else action
     queue = engine.pair_queue(action)
@@ -72,7 +73,7 @@ def _of_finished(engine: Engine, run: RunFolder, asked: dict[str, Any], learned:
     score = _score(engine.blind_rounds, run) if use.trial or use.adopted else None
     waits = bool(score and score.pairs > score.rated)
     return {
-        "helped": said.helped_words(in_use, bool(use.trial), score, queue, title),
+        "helped": outcome.helped_words(in_use, bool(use.trial), score, queue, title, asked.get("raters") or ()),
         "can_try": "Make another round" if use.trial else "Make a blind round",
         "can_use": None if in_use else bool(score and score.rated),
         "can_rate": waits,

@@ -12,7 +12,7 @@ from huvidpo_core.media import MAX_FILE
 from huvidpo_core.ui.errand import Errand
 from huvidpo_core.ui.words import message, url
 
-NOTHING_NEW = "Nothing is new: these votes are all here already."
+NOTHING_NEW = "Nothing is new: all of it is here already."
 FIRST = "Choose what to bring in first: a .zip that Export made, or its votes.json with clips and pictures."
 HINT = (
     "Clips, chosen first frames and votes as a Hugging Face <i>videofolder</i>, which "
@@ -58,7 +58,7 @@ class ExchangeForm:
             yield item if isinstance(item, Progress) else link(item)
 
     def bring(self, stop: threading.Event, files: list[str] | None) -> Iterator[Progress | str]:
-        """Progress, then how many votes are new. Raises UserError, Stopped."""
+        """Progress, then how many answers are new. Raises UserError, Stopped."""
         if not files:
             yield message(FIRST, "error")
             return
@@ -66,11 +66,11 @@ class ExchangeForm:
             yield item if isinstance(item, Progress) else message(news(item))
 
 
-def news(votes: int) -> str:
-    """How many votes came in, as a sentence."""
-    if not votes:
+def news(answers: int) -> str:
+    """How many votes, ratings and choices of first frames came in, as a sentence."""
+    if not answers:
         return NOTHING_NEW
-    return f"{votes:,} vote{' is' if votes == 1 else 's are'} new, and what they are about with them."
+    return f"{answers:,} answer{' is' if answers == 1 else 's are'} new, and what they are about with them."
 
 
 def link(archive: Path) -> str:

@@ -30,7 +30,9 @@ def reveal_words(
     if one != two:
         return f"1 by {one}, seed {left.seed}; 2 by {two}, seed {right.seed}."
     if left.steps != right.steps:
-        return f"Both by {one}: 1 with {left.steps} steps, 2 with {right.steps}."
+        if left.guidance == right.guidance:
+            return f"Both by {one}: 1 with {left.steps} steps, 2 with {right.steps}."
+        return f"Both by {one}: 1 with {_settings(left)}, 2 with {_settings(right)}."
     varied = ", varying the motion of one clip" if left.reference and left.reference == right.reference else ""
     return f"Both by {one}{varied}: 1 with seed {left.seed}, 2 with seed {right.seed}."
 
@@ -46,6 +48,10 @@ def title_of(model: str, choices: Sequence[PackChoice], painters: Sequence[Paint
     if _on_trial(model, choices):
         return f"the new LoRA “{model.partition('/')[2]}”"
     return next((choice.title for choice in choices if choice.id == model), model)
+
+
+def _settings(recipe: Recipe) -> str:
+    return f"{recipe.steps} steps and guidance {recipe.guidance:.2g}"
 
 
 def _on_trial(model: str, choices: Sequence[PackChoice]) -> bool:

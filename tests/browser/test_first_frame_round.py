@@ -86,13 +86,13 @@ def test_judged_blind_used_renamed_and_deleted(open_page, engine):
 
 def test_a_round_that_is_drawn_by_itself_appears(open_page, engine):
     """While the page is open, from the training's end on: what is there can be judged, what comes is shown where "the
-    next is being drawn" stood, and nothing says that there is no round."""
+    next is being drawn" stood, and nothing says that there is no round. An open pair goes with its training."""
     engine.pause = 0.05
     run = begin(engine, steps=100, pause=1)
     page = open_page()
     page.get_by_role("tab", name="Align").click()
     expect(page.locator("#align-head")).to_contain_text("Running")
-    engine.trainings.pause = 0
+    engine.trainings.pause, engine.attended = 0, [run.path]
     until(run, "finished")
     more = threading.Event()
 
@@ -121,6 +121,13 @@ def test_a_round_that_is_drawn_by_itself_appears(open_page, engine):
     page.locator("#round-draw").click()
     expect(page.locator("#round-pair")).not_to_contain_text("You have judged every pair")
     expect(page.locator("#round-said")).to_contain_text("8 pairs can be told apart")
+    page.locator("#round-look").click()
+    expect(page.locator("#round-pair .hv-card")).to_have_count(2)
+    engine.trainings.pause = 1
+    page.locator("#align-what").get_by_text("First frames").click()
+    page.locator("#picture-start").click()
+    expect(page.locator("#align-head")).to_contain_text("Running")
+    expect(page.locator("#round-pair .hv-card")).to_have_count(0)
 
 
 @pytest.mark.parametrize("width", [1440, 390])

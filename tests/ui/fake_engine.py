@@ -53,6 +53,7 @@ class FakeEngine(FakePairs):
         self.crash: Exception | None = None
         self.choices: dict[tuple[str, str], tuple[Picture, tuple[Picture, ...]]] = {}  # by offer and rater
         self.models_loaded = True
+        self.attended: list[Path] = []  # runs that are followed by a round
         self._folder = data / "clips"
         self._folder.mkdir(parents=True, exist_ok=True)
         self.start_pairs()
@@ -65,7 +66,10 @@ class FakeEngine(FakePairs):
     @cached_property
     def picture_rounds(self) -> PictureRounds:
         choices = Store(self.data / "round").picture_choices
-        return PictureRounds(self._draw_with, choices, self.actions, self.styles, self.trainings.supply.text)
+        text = self.trainings.supply.text
+        return PictureRounds(
+            self._draw_with, choices, self.actions, self.styles, text, lambda run: run.path in self.attended
+        )
 
     def status(self) -> str:
         return "Miniature on cpu, models loaded" if self.models_loaded else "Miniature, models not loaded yet"

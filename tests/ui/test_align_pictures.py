@@ -130,7 +130,6 @@ def test_a_blind_round_on_the_page(form, view, engine, chosen):
     until(run, "finished")
     assert parts(engine)["can_draw"] and "A blind round draws pairs" in parts(engine)["helped"]
     name, rounds = run.path.name, view.pictures
-    run.tell(updated=0.0)  # long ago
     assert "There is no round yet" in rounds.show(name, "Anna")
     *progress, said = rounds.make(threading.Event(), name)
     assert "8 pairs can be told apart" in said and "pair 8 of 8" in progress[-1].stage

@@ -6,11 +6,11 @@ import threading
 import gradio as gr
 import pytest
 
-from huvidpo_core.engine import FIRST_FRAMES, Score
+from huvidpo_core.engine import FIRST_FRAMES, PairQueue, Score
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.picture_choices import PictureChoice
 from huvidpo_core.preferences.records import Estimate
-from huvidpo_core.ui import align_words as said
+from huvidpo_core.ui import align_outcome as said
 from huvidpo_core.ui.align_form import AlignForm
 from huvidpo_core.ui.align_loras import LoraForm
 from huvidpo_core.ui.align_run import to_judge
@@ -26,7 +26,6 @@ def run(engine):
     engine.trainings.pause = 0.01
     run = engine.picture_trainings.begin(steps=8)
     until(run, "finished")
-    run.tell(updated=0.0)
     return run
 
 
@@ -70,6 +69,20 @@ def test_no_difference_is_pressed_and_told(engine, view, run):
         assert ", 3 tied" in LoraForm(engine).refresh(FIRST_FRAMES)[0]
 
 
+def test_whose_judgements_count_is_told(engine, view, run):
+    """With the round of a training on some people's choices or votes; with one on everybody's nothing is."""
+    draw(view, run)
+    assert "wait to be judged" in parts(engine)["helped"] and "Judgements by" not in parts(engine)["helped"]
+    annas = engine.picture_trainings.begin(raters=["Anna"], steps=8)
+    until(annas, "finished")
+    assert "Judgements by" not in parts(engine)["helped"]
+    draw(view, annas)
+    assert "Judgements by Anna count here, as in the training." in parts(engine)["helped"]
+    queue, score = PairQueue(0, "", 0, ""), Score(8, 0, 0, 0, 0, None)
+    assert "Judgements by Bo and &lt;b&gt; count" in said.helped_words("", True, score, queue, "Rain", ["Bo", "<b>"])
+    assert "Judgements by" not in said.helped_words("", True, score, queue, "Rain")
+
+
 def test_where_nothing_was_decided():
     """The verdict says so; where everything was, nothing is said of what was not."""
     words = said.painter_words("", Score(8, 8, 0, 8, 0, Estimate(0.5, 0.2, 0.8)))
@@ -97,9 +110,9 @@ def test_a_round_that_is_being_drawn_is_followed(engine, view, run):
 
 
 def test_a_training_that_has_just_ended_is_looked_at_until_its_round_comes(engine, run):
-    """The clock goes on for a while after the end, and not for ever."""
+    """The clock goes on as long as the app sees to what follows, and not for ever."""
     assert not parts(engine)["live"]
-    run.tell()
+    engine.attended.append(run.path)
     assert parts(engine)["live"] and "is being drawn" in parts(engine)["helped"]
 
 

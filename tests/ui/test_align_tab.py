@@ -12,6 +12,7 @@ from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.preferences.records import Estimate
 from huvidpo_core.training.settings import LOSSES as TRAINED
 from huvidpo_core.training.settings import load_settings
+from huvidpo_core.ui import align_outcome as outcome
 from huvidpo_core.ui import align_words as said
 from huvidpo_core.ui.align_form import LOSSES, AlignForm
 from huvidpo_core.ui.align_loras import LoraForm
@@ -224,9 +225,9 @@ def test_did_it_help(form, view, engine, pack):
 def test_the_verdict_goes_by_the_interval(rate, verdict):
     """Above one half, below it, or around it; what is being made is told, and what went wrong."""
     score = Score(10, 10, 6, 0, 4, rate)
-    words = said.helped_words("", True, score, PairQueue(0, "animating, step 2 of 8", 3, ""), "Rain")
+    words = outcome.helped_words("", True, score, PairQueue(0, "animating, step 2 of 8", 3, ""), "Rain")
     assert verdict in words and "step 2 of 8, 3 more pairs after it" in words
-    assert "<b>" not in said.helped_words("", True, None, PairQueue(0, "", 0, "<b>full</b>"), "Rain")
+    assert "<b>" not in outcome.helped_words("", True, None, PairQueue(0, "", 0, "<b>full</b>"), "Rain")
 
 
 def test_pairs_that_teach_nothing_are_told(form):

@@ -145,7 +145,7 @@ def test_votes_go_out_and_come_in(rated, tmp_path):
     [archive] = (tmp_path / "data" / "exports").glob("*/*.zip")
     assert f"file={archive}" in said and 'download="huvidpo-votes-all.zip"' in said
     *_, said = there.bring(threading.Event(), [str(archive)])
-    assert "5 votes are new" in said and other.store.votes.history() == rated.store.votes.history()
+    assert "5 answers are new" in said and other.store.votes.history() == rated.store.votes.history()
     *_, said = there.bring(threading.Event(), [str(archive)])
     assert NOTHING_NEW in said
     [said] = there.bring(threading.Event(), None)

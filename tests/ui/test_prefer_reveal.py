@@ -43,6 +43,11 @@ VARIED = {"reference": "c", "eta": 0.7}
             "Both by Waterfall (motion): 1 with 12 steps, 2 with 3.",
         ),
         (
+            ("waterfall",) * 2,
+            (SEED_17.with_(steps=12, guidance=1.5), SEED_42.with_(steps=3, guidance=2.75)),
+            "Both by Waterfall (motion): 1 with 12 steps and guidance 1.5, 2 with 3 steps and guidance 2.8.",
+        ),
+        (
             ("waterfall/aligned-2", "waterfall"),
             (SEED_17, SEED_17),
             "1 with the new LoRA “aligned-2”, 2 without it, both with seed 17.",

@@ -1,8 +1,8 @@
 """The published step of stage 2, written anew from its description (method.md section 3): what ours is set against.
 
 Both clips and the prompt are encoded in every step, each side of the pair is a forward pass of its own, the reference
-is a deep copy whose parameters ask for no gradient, AdamW is given all parameters; precision "bfloat16" is autocast's.
-With `as_published` the network also
+is a deep copy whose parameters ask for no gradient, AdamW is given all parameters; precision "bfloat16" is autocast's;
+`checkpointing` computes activations twice, as the published settings ask for. With `as_published` the network also
 computes as the published one does: keys and values of frame 0 gathered for every frame, the text projected for every
 frame, attention matrices held, the gate repeated over the channels, the temporal convolution a `Conv1d` at each
 position. Left out, in its favour: reading the clips' files, and the copies between (b, c, f, h, w) and rows.
@@ -22,6 +22,7 @@ from huvidpo_core.models import VideoUNet
 from huvidpo_core.models.frames import FrameCount
 from huvidpo_core.models.temporal import GatedTemporalConv
 from huvidpo_core.training import lora
+from huvidpo_core.training.frugal import checkpointing
 from huvidpo_core.training.motion import target
 from huvidpo_core.training.settings import AlignSettings
 
@@ -35,6 +36,8 @@ class PublishedStep:
         for part in (animator.unet, animator.vae, animator.text_encoder):
             part.requires_grad_(False)
         self._reference = copy.deepcopy(animator.unet)
+        if settings.checkpointing:
+            checkpointing(animator.unet)
         lora.attach(animator.unet, settings.lora, settings.seed)
         self._optimizer = torch.optim.AdamW(
             animator.unet.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, eps=settings.eps

@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=2 python -m tests.benchmarks.alignment.speed [--steps 12] [--settings huvidpo]
                                                                  [--precision bfloat16]
 
-Four sides take turns, a step each: the published step on a network that computes as the published one does, the
-published step on our network (`published.py`), ours, and ours with one look at each pair, whose reference is known by
-then. Settings, clips and threads are the same. Seconds are wall time and processor time, ratios to ours with 95 %
+Six sides take turns, a step each: the published step on a network that computes as the published one does, keeping its
+activations and computing them twice, as the published settings have it; the published step on our network
+(`published.py`); ours; ours with one look at each pair, whose reference is known by then; ours computing activations
+twice. Settings, clips and threads are the same. Seconds are wall time and processor time, ratios to ours with 95 %
 intervals over the turns. A line below gives the ratio over a whole training of the published twelve passes with one
 look at each pair: the first pass asks the reference, the others do not. Peak memory is that of a process of its own,
 less what it had before a model was loaded: with the C library's allocator as it is, and as the app sets it
@@ -47,9 +48,11 @@ from tests.training.made import run_out
 PROFILE, TEXT = "miniature", "a helicopter flies over the sea"
 SIDES = {
     "published": "published step and network",
+    "twice": "published step and network, activations computed twice",
     "step": "published step, our network",
     "ours": "ours",
     "known": "ours, a look that comes again",
+    "spared": "ours, activations computed twice",
 }
 PAIRS = 2  # that ours learns from: each is known after as many steps
 PASSES = 12  # over the pairs, in the published code
@@ -103,9 +106,11 @@ def sides(settings: AlignSettings, folder: Path, make: Make = miniature) -> dict
     """Each side's steps, its models not loaded yet."""
     return {
         "published": lambda: published(make, settings, network=True),
+        "twice": lambda: published(make, replace(settings, checkpointing=True), network=True),
         "step": lambda: published(make, settings, network=False),
         "ours": lambda: ours(make, settings, folder / "ours"),
         "known": lambda: ours(make, replace(settings, looks=1), folder / "known"),
+        "spared": lambda: ours(make, replace(settings, checkpointing=True), folder / "spared"),
     }
 
 
