@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +101,19 @@ def needs(
     settings: Settings, *, height: int, width: int, frames: int, device: str, folder: Path | None = None
 ) -> Needs:
     """Count a step of clips of `frames` frames of height x width pixels on a kind of device ("cpu", "cuda"); without
-    frames, of pictures. Takes seconds.
+    frames, of pictures. Takes seconds, but what was counted before is remembered.
 
     Args:
         folder: of the UNet, whose `config.json` says what it is; without one it is Stable Diffusion 1.4's, of pictures
             SDXL's.
     """
+    return _counted((folder / "config.json").read_text() if folder else "", settings, height, width, frames, device)
+
+
+@lru_cache(maxsize=64)
+def _counted(words: str, settings: Settings, height: int, width: int, frames: int, device: str) -> Needs:
     published, beside = (SD14, BESIDE) if frames else (SDXL, BESIDE_SDXL)
-    config = json.loads((folder / "config.json").read_text()) if folder else published
+    config = json.loads(words) if words else published
     taught = isinstance(settings, MotionSettings)
     low = device != "cpu" and settings.precision != "float32"  # on a CPU only products are in bfloat16, nothing is kept
     whole = taught or device == "cpu" or settings.precision == "float32"  # what is trained takes small steps

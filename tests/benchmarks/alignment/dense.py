@@ -30,6 +30,8 @@ WAYS = {  # title: source of pairs, loss, labels a pair
     "structural pairs, one label each": ("structural", "huvidpo", 1),
     "structural pairs, a label a second": ("structural", "dense", 2),
     "structural pairs of two settings, a label a second": ("structural settings", "dense", 2),
+    "structural pairs of the renderer's clips, a label a second": ("real structural", "dense", 2),
+    "the same of two settings": ("real structural settings", "dense", 2),
 }
 
 
@@ -41,7 +43,7 @@ def main() -> None:
     parser.add_argument("--wrong", type=float, default=0.1, help="share of wrong labels")
     parser.add_argument("--count", type=int, default=24, help="scenes compared")
     parser.add_argument("--settings", default="miniature")
-    parser.add_argument("--ways", type=int, nargs="*", default=list(range(len(WAYS))), help="0 to 3: which rows")
+    parser.add_argument("--ways", type=int, nargs="*", default=list(range(len(WAYS))), help="which rows, from 0")
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     stage, results = Stage(options.action), {}

@@ -47,7 +47,7 @@ class PublishedStep:
     def take(self, winner: np.ndarray, loser: np.ndarray, text: str) -> float:
         """A step on two clips, uint8 (f, h, w, 3); its loss."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self._settings.precision == "bfloat16"):
-            clips = [self._encoded(clip) for clip in (winner, loser)]
+            clips = [encoded(self._animator, clip) for clip in (winner, loser)]
             texts = [self._animator.embed(text).clone() for _ in clips]
             given = list(zip(clips, texts, strict=True))
             noise = torch.randn_like(clips[0])
@@ -62,18 +62,18 @@ class PublishedStep:
         self._optimizer.zero_grad()
         return loss.item()
 
-    def _encoded(self, clip: np.ndarray) -> Tensor:
-        """All frames at once, a draw from the posterior."""
-        vae = self._animator.vae
-        pixels = torch.from_numpy(clip).permute(0, 3, 1, 2) / 127.5 - 1
-        latents = vae.encode(pixels).latent_dist.sample() * vae.config.scaling_factor
-        return latents.movedim(0, 1)[None]
-
     def _error(self, unet: VideoUNet, clean: Tensor, text: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
         noisy = self._scheduler.add_noise(clean, noise, timestep)
         noisy[:, :, :1] = clean[:, :, :1]
         wanted = target(self._scheduler, clean, noise, timestep)
         return F.mse_loss(unet(noisy, timestep, text).sample[:, :, 1:], wanted[:, :, 1:])
+
+
+def encoded(animator: Animator, clip: np.ndarray) -> Tensor:
+    """Latents (1, c, f, h, w) of a clip uint8 (f, h, w, 3): all frames at once, a draw from the posterior."""
+    pixels = torch.from_numpy(clip).permute(0, 3, 1, 2) / 127.5 - 1
+    latents = animator.vae.encode(pixels).latent_dist.sample() * animator.vae.config.scaling_factor
+    return latents.movedim(0, 1)[None]
 
 
 def as_published(unet: VideoUNet) -> VideoUNet:

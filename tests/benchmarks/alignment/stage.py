@@ -81,7 +81,7 @@ class Stage:
         """`count` scenes with two clips each, which differ as the app's pairs from this source do (`pairing.Order`).
 
         "structural" pairs vary a clip that was animated as usual, by two seeds; "structural settings" by two settings,
-        too.
+        too; "real structural" ones the renderer's clip, as DenseDPO varies real ones.
         """
         made = []
         for index in range(count):
@@ -91,7 +91,8 @@ class Stage:
                 video = self.profile.video
                 steps = tuple(number for number, _ in draw_settings(index, video.steps, video.guidance))
             if "structural" in source:
-                how = {"reference": self.animate(truth[0], text, 100 * index + 2), "eta": draw_eta(index)}
+                varied = truth if "real" in source else self.animate(truth[0], text, 100 * index + 2)
+                how = {"reference": varied, "eta": draw_eta(index)}
             clips = (self.animate(truth[0], text, 100 * index + side, steps[side], **how) for side in range(2))
             made.append(Take(scene, text, truth, tuple(clips)))
         return made
