@@ -23,7 +23,7 @@ from huvidpo_core.files import cannot_write
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.generation.denoise import make_scheduler
 from huvidpo_core.generation.latents import decode
-from huvidpo_core.generation.plans import choose_plan, give_back
+from huvidpo_core.generation.plans import choose_plan, give_back, has_bfloat16
 from huvidpo_core.progress import Progress, Stopwatch
 from huvidpo_core.training.carrier import carrying
 from huvidpo_core.training.course import CheckRecord, Course, StepRecord
@@ -42,8 +42,11 @@ S = TypeVar("S", AlignSettings, MotionSettings)
 
 def in_room(settings: S, profile: Profile, device: torch.device, plan: str = "", *, spare: bool = False) -> S:
     """Settings with `checkpointing` decided: on to be `spare`, for memory ran out before; where they leave it open, as
-    the memory plan named says, else the one for the device. Raises UserError for a device that is too small.
+    the memory plan named says, else the one for the device. And with `precision`, where that is left open on a GPU that
+    has no bfloat16. Raises UserError for a device that is too small.
     """
+    if settings.precision == "auto" and not has_bfloat16(device):
+        settings = replace(settings, precision="float32")
     if spare:
         return replace(settings, checkpointing=True)
     if settings.checkpointing is not None:

@@ -15,17 +15,28 @@ class Stopped(Exception):  # noqa: N818  (not an error: the person asked for it)
     """The person pressed Stop; raised at the first step boundary after that."""
 
 
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "ALLOC_FAILED",  # cuBLAS, cuDNN
+    "ALLOCATION_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",  # a handle for cuBLAS is made late, when a full GPU has no room for it
+    "unable to find an engine to execute this computation",  # cuDNN, where none has room to work
+)
+_LOST = ("CUDA error", "cuDNN error", "NCCL error")
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, the GPU's or the machine's; told by the words, since PyTorch's CPU has no type for it."""
-    words = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+        isinstance(error, RuntimeError) and any(word in str(error) for word in _OUT_OF_MEMORY)
     )
 
 
 def device_lost(error: BaseException) -> bool:
     """Whether the GPU failed under the work (`torch.AcceleratorError`): nothing runs on it in this process again."""
-    return isinstance(error, RuntimeError) and "CUDA error" in str(error) and not out_of_memory(error)
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST) and not out_of_memory(error)
 
 
 class MemoryExhaustedError(UserError):

@@ -53,9 +53,13 @@ def table(profile: Profile, frames: int | None = None) -> str:
     for plan in load_plans():
         made = footprint(profile, plan, frames)
         needed = [made.drawing, made.animating, made.compared, *learning[plan.checkpointing]]
-        cells = " | ".join(
-            f"{need / 1e9:.1f}" + ("" if need <= plan.gigabytes * 1e9 else " (too much)") for need in needed
-        )
+        cells = " | ".join(_cell(need, plan.gigabytes * 1e9) for need in needed)
         activations = ", activations are computed twice in training" if plan.checkpointing else ""
         lines.append(f"| {plan.name} GB | {plan.words}{activations} | {cells} |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(need: float, there: float) -> str:
+    if not need:  # AnimateDiff's clips have an end
+        return "not possible"
+    return f"{need / 1e9:.1f}" + ("" if need <= there else " (too much)")

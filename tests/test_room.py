@@ -1,6 +1,7 @@
 """The table of what a profile needs of a GPU, by plan."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from huvidpo_core.carrying_out import in_room
 from huvidpo_core.config import ASSETS, load_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.generation.plans import load_plans
+from huvidpo_core.recipe import FRAMES
 from huvidpo_core.room import table
 from huvidpo_core.training.memory import needs
 from huvidpo_core.training.motion_settings import load_motion_settings
@@ -43,6 +45,13 @@ def test_every_plan_has_a_row_with_both_trainings():
         assert cells[8].split(" ")[0] == f"{need / 1e9:.1f}" and ("too much" in cells[8]) == (
             need > plan.gigabytes * 1e9
         )
+
+
+def test_a_clip_that_animatediff_cannot_make_has_a_row_all_the_same(monkeypatch):
+    """As long as the app's clips may be; the trainings, whose counts take long, are left out."""
+    monkeypatch.setattr("huvidpo_core.room.needs", lambda *_, **__: SimpleNamespace(total=1e9))
+    rows = table(FULL, FRAMES[1]).splitlines()
+    assert sum("| not possible |" in row for row in rows) == len(load_plans())
 
 
 @pytest.mark.parametrize("frames", [-4, 0, 1, 65])

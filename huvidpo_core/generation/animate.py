@@ -15,6 +15,7 @@ from huvidpo_core.generation.denoise import Step, denoise, make_scheduler
 from huvidpo_core.generation.latents import decode, draw_noise, encode, fit_preview, latents_to_rgb
 from huvidpo_core.generation.loading import (
     choose_attention,
+    compile_blocks,
     load_component,
     load_vae,
     load_video_unet,
@@ -59,7 +60,7 @@ class Animator:
         unet.set_key_frames(config.key_frames)
         attention = choose_attention(unet.to(device).eval(), config.attention, device, autocast)
         if config.compile:
-            unet.compile_repeated_blocks()
+            compile_blocks(unet)
         return cls(
             unet,
             load_vae(base / "vae", dtype).to(device),

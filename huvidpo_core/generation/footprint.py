@@ -25,7 +25,7 @@ LIBRARIES, WASTE = 0.6e9, 1.1  # a CUDA context; what its allocator holds for wh
 @dataclass(frozen=True)
 class Footprint:
     """Bytes at the peak of drawing a first frame, of animating it, and of animating it by AnimateDiff (0: the profile
-    has none); with libraries and the allocator's waste."""
+    has none, or the clip is longer than that can make); with libraries and the allocator's waste."""
 
     drawing: float
     animating: float
@@ -45,12 +45,13 @@ def footprint(profile: Profile, plan: Plan, frames: int = 0) -> Footprint:
         return Footprint(0.0, 0.0)
     first, video = profile.first_frame, profile.video
     unet = _config(first.unet or first.base, "unet", SDXL)
-    drawing = _unet_2d(_frozen(unet), first.height, first.width, 2 if plan.both_guided else 1)
+    drawing = _unet_2d(_frozen(unet), first.height, first.width, 2)  # diffusers' pipeline guides both ways at once
     picture = _vae(_frozen(_config(first.vae or first.base, "vae", VAE)), first.height, first.width, 1)
     text = SDXL_TEXT * HALF.itemsize
     flat = _frozen(_config(video.base, "unet", SD14))
     guided = video.guidance > 1 and plan.both_guided
-    animating = _unet_3d(flat, video.height, video.width, frames or video.frames, 2 if guided else 1)
+    frames = frames or video.frames
+    animating = _unet_3d(flat, video.height, video.width, frames, 2 if guided else 1)
     clip = _vae(_frozen(_config(video.base, "vae", VAE)), video.height, video.width, plan.chunk)
     painter, animator = drawing.held + picture.held + text, animating.held + clip.held + SD14_TEXT * HALF.itemsize
     if plan.resident == "parts":
@@ -58,12 +59,12 @@ def footprint(profile: Profile, plan: Plan, frames: int = 0) -> Footprint:
     else:
         draws = painter + max(drawing.works, picture.works)
     moves = animator + max(animating.works, clip.works)
-    other = _animatediff(video.height, video.width, frames or video.frames)  # its networks in place of the animator's
-    compares = animator - animating.held + other.held + max(other.works, clip.works)
-    if plan.resident == "all":
-        draws, moves, compares = draws + animator, moves + painter, compares + painter
-    peaks = (draws, moves, compares if profile.animatediff else None)
-    return Footprint(*(0.0 if peak is None else LIBRARIES + WASTE * peak for peak in peaks))
+    peaks = [draws, moves]
+    if profile.animatediff and frames <= ANIMATEDIFF["motion_max_seq_length"]:
+        other = _animatediff(video.height, video.width, frames)  # its networks in place of the animator's
+        peaks.append(animator - animating.held + other.held + max(other.works, clip.works))
+    beside = (animator, painter, painter) if plan.resident == "all" else (0, 0, 0)
+    return Footprint(*(LIBRARIES + WASTE * (peak + other) for peak, other in zip(peaks, beside, strict=False)))
 
 
 @dataclass(frozen=True)

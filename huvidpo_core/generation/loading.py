@@ -21,6 +21,8 @@ from huvidpo_core.models.weights import model_hash
 
 log = logging.getLogger(__name__)
 
+RECOMPILED = 64  # variants of a compiled block; PyTorch itself gives up after 8
+
 
 @contextmanager
 def readable(location: str | Path) -> Iterator[None]:
@@ -127,6 +129,22 @@ def choose_attention(
             ) from error
         log.info("attention without xformers: %s", reason)
         return "sdpa"
+
+
+def compile_blocks(unet: VideoUNet, backend: str = "inductor") -> bool:
+    """Have torch.compile see to the network's repeated blocks, which a small clip proves; whether it does. It needs a C
+    compiler, on a GPU Triton, too, and without them the network stays as it is."""
+    # Blocks of all widths are one function to it, compiled anew for each width, number of clips and LoRA.
+    torch._dynamo.config.recompile_limit = max(RECOMPILED, torch._dynamo.config.recompile_limit)
+    unet.compile_repeated_blocks(backend=backend)
+    try:
+        _small_pass(unet)
+    except (ImportError, RuntimeError) as error:
+        for block in unet.modules():
+            block._compiled_call_impl = None
+        log.warning("nothing is compiled: %s", str(error).strip().partition("\n")[0])
+        return False
+    return True
 
 
 @torch.inference_mode()

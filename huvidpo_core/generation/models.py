@@ -16,7 +16,7 @@ from huvidpo_core.generation.animators import Animators
 from huvidpo_core.generation.first_frame import FirstFramePainter
 from huvidpo_core.generation.footprint import LIBRARIES, footprint
 from huvidpo_core.generation.painters import Painters
-from huvidpo_core.generation.plans import Plan, choose_plan, free_memory, give_back, memory_of, smaller
+from huvidpo_core.generation.plans import Plan, choose_plan, free_memory, give_back, load_plans, memory_of, smaller
 from huvidpo_core.models.pack_weights import apply_pack, remove_pack
 from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.recipe import ANIMATEDIFF, LAMP
@@ -26,15 +26,27 @@ log = logging.getLogger(__name__)
 
 def plan_for(profile: Profile, device: torch.device, wish: str = "", *, forced: bool = False) -> Plan:
     """The plan to load by now: as `choose_plan`, and where others hold memory too, the largest that fits what is free.
-    The smallest is worth a try in any case. Raises UserError.
+    The smallest is worth a try in any case. Raises UserError, too where a plan is wished for that is larger than the
+    whole device.
     """
     plan = choose_plan(profile, device, wish, forced=forced)
     if device.type == "cpu":
         return plan
+    if wish and (need := footprint(profile, plan).peak) > (there := memory_of(device)) and smaller(plan):
+        raise UserError(
+            f"The plan {wish} takes about {need / 1e9:.1f} GB, and {device} has {there / 1e9:.1f}. Leave out --plan, "
+            f"or give --plan {_fitting(profile, there).name}."
+        )
     free = free_memory(device)
     while not wish and footprint(profile, plan).peak > free and (less := smaller(plan)):
         plan = less
     return plan
+
+
+def _fitting(profile: Profile, there: float) -> Plan:
+    """The largest plan that `there` bytes are enough for, else the smallest."""
+    plans = load_plans()
+    return next((plan for plan in reversed(plans) if footprint(profile, plan).peak <= there), plans[0])
 
 
 @dataclass(frozen=True)
@@ -95,15 +107,17 @@ class Models:
         if frames <= own or not (self.plan.name and there):
             return
 
-        def needed(count: int) -> float:
-            made = footprint(self.profile, self.plan, count)
+        def needed(count: int, plan: Plan = self.plan) -> float:
+            made = footprint(self.profile, plan, count)
             return made.compared if pack == ANIMATEDIFF else made.animating
 
         if (need := needed(frames)) > there:
             most = next((count for count in range(frames - 4, own, -4) if needed(count) <= there), own)
+            below = (plan for plan in reversed(load_plans()) if plan.gigabytes < self.plan.gigabytes)
+            other = next((plan.name for plan in below if needed(frames, plan) <= there), "")
             raise UserError(
-                f"{frames} frames need about {need / 1e9:.0f} GB, and this GPU has {there / 1e9:.0f}. Ask for {most} "
-                "or fewer."
+                f"{frames} frames need about {need / 1e9:.1f} GB, and this GPU has {there / 1e9:.1f}. Ask for {most} "
+                f"or fewer{f', or start the app with --plan {other}: slower, and they fit' if other else ''}."
             )
 
     def painter_for(self, name: str, lora: Path | None = None) -> FirstFramePainter:

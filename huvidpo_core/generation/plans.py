@@ -114,6 +114,13 @@ def free_memory(device: torch.device) -> int:
     return memory_of(device) - torch.mps.driver_allocated_memory() if device.type == "mps" else 0
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies in bfloat16 itself: NVIDIA's before Ampere emulate it, slower than float32 and
+    without fused attention."""
+    older = device.type == "cuda" and torch.cuda.is_available() and torch.cuda.get_device_capability(device) < (8, 0)
+    return not older
+
+
 def give_back(device: torch.device) -> None:
     """Let others have the memory that PyTorch keeps in reserve on an accelerator."""
     if device.type == "cuda":

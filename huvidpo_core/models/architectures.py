@@ -21,7 +21,11 @@ SDXL: dict[str, Any] = {
 }
 """Stable Diffusion XL's UNet."""
 
-ANIMATEDIFF: dict[str, Any] = {"cross_attention_dim": 768, "use_motion_mid_block": False}
+ANIMATEDIFF: dict[str, Any] = {
+    "cross_attention_dim": 768,
+    "use_motion_mid_block": False,
+    "motion_max_seq_length": 32,
+}
 """Stable Diffusion 1.x's UNet with AnimateDiff's motion modules. SparseCtrl's network is diffusers' default."""
 
 VAE: dict[str, Any] = {

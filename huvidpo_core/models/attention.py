@@ -13,6 +13,7 @@ from huvidpo_core.config import KeyFrames
 from huvidpo_core.models.frames import FrameCount
 
 AT_ONCE = 65_535  # sequences: the most blocks that CUDA has room for along the dimension where kernels count them
+SCORES = 2**28  # numbers: Apple's GPUs write down how much each query looks at each key, at Stable Diffusion's widths
 
 
 class _Processor:
@@ -25,11 +26,29 @@ class _Processor:
 
     def attend(self, attn: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Queries (m, q, heads, dim), keys and values (m, k, heads, dim) -> (m, q, heads * dim)."""
-        if len(query) > AT_ONCE:
-            parts = zip(*(tokens.split(AT_ONCE) for tokens in (query, key, value)), strict=True)
+        sequences, queries = _at_once(query, key)
+        if query.shape[1] > queries:
+            return torch.cat([self.attend(attn, part, key, value) for part in query.split(queries, 1)], dim=1)
+        if len(query) > sequences:
+            parts = zip(*(tokens.split(sequences) for tokens in (query, key, value)), strict=True)
             return torch.cat([self.attend(attn, *part) for part in parts])
         out = dispatch_attention_fn(query, key, value, scale=attn.scale, backend=self._attention_backend)
         return out.flatten(-2)
+
+    def attend_by_clip(self, attn: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Queries (n, q, heads, dim) of all frames of b clips, to keys and values that a clip has once (b, k, heads,
+        dim) -> (n, q, heads * dim): the frames ask one after the other, and nothing is repeated for each of them."""
+        together = query.reshape(len(key), -1, *query.shape[2:])  # (b, f * q, heads, dim)
+        return self.attend(attn, together, key, value).view(*query.shape[:2], -1)
+
+
+def _at_once(query: Tensor, key: Tensor) -> tuple[int, int]:
+    """How many sequences, and how many queries of each, a device computes in one call."""
+    _, queries, heads, _ = query.shape
+    if query.device.type != "mps":
+        return AT_ONCE, queries
+    rows = max(1, SCORES // (heads * key.shape[1]))
+    return max(1, rows // queries), min(rows, queries)
 
 
 def _heads(attn: Attention, tokens: Tensor) -> Tensor:
@@ -66,19 +85,20 @@ class SparseCausalProcessor(_Processor):
         """(n, d, c) -> (n, d, c). There is no other source of keys and no mask: both must be None."""
         assert encoder_hidden_states is None and attention_mask is None, "sparse-causal attention is self-attention"
         query, key, value = (_heads(attn, to(hidden_states)) for to in (attn.to_q, attn.to_k, attn.to_v))
+        frames = self.frames.value
+        if self.key_frames == "first" and frames > 1:  # all frames of a clip ask the same tokens
+            return _output(attn, self.attend_by_clip(attn, query, key[::frames], value[::frames]))
         return _output(attn, self.attend(attn, query, self.seen(key), self.seen(value)))
 
     def seen(self, tokens: Tensor) -> Tensor:
-        """(n, d, heads, dim) -> (n, k, heads, dim): for each frame the tokens it may look at; k is d or 2 d."""
+        """(n, d, heads, dim) -> (n, k, heads, dim): for each frame the tokens of its own that it may look at; k is d or
+        2 d."""
         frames = self.frames.value
         if self.key_frames == "own" or frames == 1:  # the same tokens twice attend like the tokens once
             return tokens
         clips = tokens.unflatten(0, (-1, frames))  # (b, f, d, heads, dim)
-        first = clips[:, :1].expand_as(clips)
-        if self.key_frames == "first":
-            return first.flatten(0, 1)
         previous = torch.cat([clips[:, :1], clips[:, :-1]], dim=1)
-        return torch.cat([first, previous], dim=2).flatten(0, 1)
+        return torch.cat([clips[:, :1].expand_as(clips), previous], dim=2).flatten(0, 1)
 
 
 class SharedTextProcessor(_Processor):
@@ -99,8 +119,7 @@ class SharedTextProcessor(_Processor):
         text = encoder_hidden_states[:: self.frames.value]  # (b, l, c_text)
         query = _heads(attn, attn.to_q(hidden_states))  # (n, d, heads, dim)
         key, value = (_heads(attn, to(text)) for to in (attn.to_k, attn.to_v))
-        per_clip = query.reshape(text.shape[0], -1, *query.shape[2:])  # (b, f * d, heads, dim)
-        return _output(attn, self.attend(attn, per_clip, key, value).view(*query.shape[:2], -1))
+        return _output(attn, self.attend_by_clip(attn, query, key, value))
 
 
 class TemporalProcessor(_Processor):

@@ -22,6 +22,8 @@ from huvidpo_core.training.crew import Crew
 
 log = logging.getLogger(__name__)
 
+SHORT = 4096  # numbers of a trial step: of fewer, bitsandbytes keeps the moments whole
+
 
 @dataclass(frozen=True)
 class StepRecord:
@@ -69,7 +71,7 @@ class Course(ABC):
         `_continue`."""
         self.parameters, self.settings = parameters, settings
         self._folder, self._crew = folder, crew
-        self._optimizer = _optimizer(settings.optimizer)(
+        self._optimizer = _optimizer(settings.optimizer, next(iter(parameters.values())).device)(
             parameters.values(), lr=settings.lr, betas=betas, weight_decay=settings.weight_decay, eps=settings.eps
         )
         self.step, self.ended = 0, ""
@@ -202,12 +204,17 @@ class Course(ABC):
         """The same back from a checkpoint."""
 
 
-def _optimizer(name: str) -> Callable[..., torch.optim.Optimizer]:
-    """AdamW, or bitsandbytes' with its moments in eight bits. Raises UserError where that is not there."""
+def _optimizer(name: str, device: torch.device) -> Callable[..., torch.optim.Optimizer]:
+    """AdamW, or bitsandbytes' with its moments in eight bits. Raises UserError where that does not work on the device,
+    which a step tells: it can be there, and built for another CUDA."""
     if name == "adamw":
         return torch.optim.AdamW
     try:
         from bitsandbytes.optim import AdamW8bit
+
+        tried = nn.Parameter(torch.zeros(SHORT, device=device))
+        tried.grad = torch.ones_like(tried)
+        AdamW8bit([tried]).step()
     except (ImportError, RuntimeError) as error:
         raise UserError(
             "The optimizer adamw8bit needs bitsandbytes, which does not work here. Install requirements-gpu.txt, or "

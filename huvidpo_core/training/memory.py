@@ -7,7 +7,7 @@ is counted, on the real architecture and without its weights, in seconds.
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from huvidpo_core.config import FirstFrameConfig, VideoConfig, resolve
-from huvidpo_core.generation.plans import memory_of
+from huvidpo_core.generation.plans import has_bfloat16, memory_of
 from huvidpo_core.models import VideoUNet, motion_parameters
 from huvidpo_core.models.architectures import FACTOR, SD14, SDXL
 from huvidpo_core.models.counting import AsOnDevice, LiveBytes, NormsAsOnCPU
@@ -63,15 +63,30 @@ def estimate(trained: VideoConfig | FirstFrameConfig, device: torch.device, sett
     need = expected(trained, device, settings)
     where = "this machine" if device.type == "cpu" else "this GPU"
     there = psutil.virtual_memory().total if device.type == "cpu" else memory_of(device)
-    words = f"A step needs about {need / 1e9:.1f} GB of {where}'s {there / 1e9:.0f} GB of memory."
+    words = f"A step needs about {need / 1e9:.1f} GB of {where}'s {there / 1e9:.1f} GB of memory."
     if need <= there:
         return words
-    smaller = [] if settings.checkpointing else ["checkpointing = true"]
-    smaller += ["a smaller batch"] if settings.batch > 1 else []
-    smaller += ['precision = "bfloat16"'] if settings.precision == "float32" and device.type != "cpu" else []
-    eighth = isinstance(settings, MotionSettings) and settings.optimizer == "adamw" and device.type == "cuda"
-    smaller += ['optimizer = "adamw8bit"'] if eighth else []  # a LoRA's moments are small
-    return f"{words} That is more than there is. Try {' or '.join(smaller or ['a larger GPU'])}."
+    tried: list[str] = []
+    for change, value in _smaller(settings, device):
+        settings = replace(settings, **{change: value})
+        tried.append(f"{change} = {json.dumps(value)}")
+        if expected(trained, device, settings) <= there:
+            return f"{words} That is more than there is. It fits with {' and '.join(tried)} in the settings."
+    return f"{words} That is more than there is, whatever the settings say. It takes more memory, or smaller clips."
+
+
+def _smaller(settings: Settings, device: torch.device) -> list[tuple[str, Any]]:
+    """What may be changed in settings so that a step needs less, what costs least first."""
+    changes: list[tuple[str, Any]] = []
+    if settings.precision == "float32" and has_bfloat16(device) and device.type != "cpu":
+        changes.append(("precision", "bfloat16"))
+    if not settings.checkpointing:
+        changes.append(("checkpointing", True))
+    if isinstance(settings, MotionSettings) and settings.optimizer == "adamw" and device.type == "cuda":
+        changes.append(("optimizer", "adamw8bit"))  # a LoRA's moments are small
+    if settings.batch > 1:
+        changes.append(("batch", 1))
+    return changes
 
 
 def expected(trained: VideoConfig | FirstFrameConfig, device: torch.device, settings: Settings) -> float:

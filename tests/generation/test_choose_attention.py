@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from huvidpo_core.errors import UserError
-from huvidpo_core.generation.loading import choose_attention
+from huvidpo_core.generation.loading import choose_attention, compile_blocks
 from huvidpo_core.models import VideoUNet
 
 CPU, CUDA, AUTOCAST = torch.device("cpu"), torch.device("cuda"), torch.autocast
@@ -105,3 +105,20 @@ def test_it_is_tried_in_what_is_computed_in(unet, xformers, monkeypatch, wish):
         ) as caught:
             choose_attention(unet, wish, CUDA)
         assert "nstall" not in str(caught.value)
+
+
+@torch.no_grad()
+def test_blocks_are_compiled_where_a_compiler_works(unet, caplog):
+    """Where it does, the blocks are compiled and the output stays, with more variants than PyTorch's own limit allows;
+    where it does not, a word in the log, and the network as it was."""
+    expected = predict(unet)
+
+    def broken(*_):
+        raise RuntimeError("Failed to find C compiler.\nMore.")
+
+    assert not compile_blocks(unet, broken) and "nothing is compiled" in caplog.text and "More" not in caplog.text
+    assert not any(module._compiled_call_impl for module in unet.modules())
+    torch.testing.assert_close(predict(unet), expected)
+    assert compile_blocks(unet, "eager") and any(module._compiled_call_impl for module in unet.modules())
+    torch.testing.assert_close(predict(unet), expected, atol=1e-5, rtol=1e-4)
+    assert torch._dynamo.config.recompile_limit >= 64

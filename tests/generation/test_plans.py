@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel, UNetMotionModel
 
+from huvidpo_core.carrying_out import in_room
 from huvidpo_core.config import load_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.generation import plans
@@ -14,7 +15,7 @@ from huvidpo_core.generation.footprint import LIBRARIES, WASTE, footprint
 from huvidpo_core.generation.models import plan_for
 from huvidpo_core.generation.plans import Plan, choose_plan, find_device, load_plans, smaller
 from huvidpo_core.models import VideoUNet
-from huvidpo_core.models.architectures import SD14, SD14_TEXT, SDXL, SDXL_TEXT, VAE
+from huvidpo_core.models.architectures import ANIMATEDIFF, SD14, SD14_TEXT, SDXL, SDXL_TEXT, VAE
 from huvidpo_core.training.settings import load_settings
 from huvidpo_core.trainings import Trainings
 
@@ -95,6 +96,14 @@ def test_animatediff_is_counted_in_the_animators_place():
     assert footprint(replace(FULL, animatediff=None), PLANS["8"]).compared == 0
 
 
+def test_a_clip_that_is_too_long_for_animatediff_is_counted_without_it():
+    """Its motion modules know 32 positions, as diffusers builds them; the animator's go on, up to the app's most."""
+    with torch.device("meta"):
+        most = UNetMotionModel(**ANIMATEDIFF).config.motion_max_seq_length
+    longest, longer = (footprint(FULL, PLANS["8"], frames) for frames in (most, most + 4))
+    assert longest.compared > 0 == longer.compared and longer.animating > longest.animating
+
+
 def test_what_is_counted_goes_with_the_clip():
     """A pass over twice the frames takes twice the memory beside the weights; guidance in two passes, half."""
     one, two = (footprint(FULL, PLANS["8"], frames).animating for frames in (16, 32))
@@ -135,13 +144,33 @@ def test_what_pytorch_was_built_for_is_not_taken_for_a_gpu(monkeypatch, tmp_path
     assert trainings(tmp_path).needs(load_settings("huvidpo")) == "cpu"
 
 
+def test_a_gpu_without_bfloat16_trains_in_whole_numbers(monkeypatch):
+    """Where the settings leave the precision open; a card of 2018 is one, and where there is no GPU to ask, none is."""
+    open_, asked = load_settings("huvidpo"), replace(load_settings("huvidpo"), precision="bfloat16")
+    assert open_.precision == "auto" == in_room(open_, FULL, CUDA, "16").precision
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for capability, precision in (((7, 5), "float32"), ((8, 0), "auto")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        assert in_room(open_, FULL, CUDA, "16").precision == precision
+        assert in_room(asked, FULL, CUDA, "16").precision == "bfloat16"
+        assert in_room(open_, FULL, CPU, "16").precision == "auto"
+
+
 def test_where_others_hold_memory_a_smaller_plan_is_taken(monkeypatch):
-    """The largest whose count fits what is free; the smallest even where it does not; one by name in any case."""
+    """The largest whose count fits what is free; the smallest even where it does not; one by name, unless all
+    of the device's memory is less than it takes and there is a smaller one."""
     needed = {name: footprint(FULL, plan).peak / 1e9 for name, plan in PLANS.items()}
     for free, chosen in ((25.4, "24"), (needed["12"] + 0.1, "12"), (needed["12"] - 0.1, "8"), (1, "8")):
         gpu(monkeypatch, 25.4, free)
         assert plan_for(FULL, CUDA).name == chosen
     assert plan_for(FULL, CUDA, "16").name == "16"
+    gpu(monkeypatch, needed["12"] + 0.1, 1)
+    with pytest.raises(UserError, match=rf"48 takes about {needed['48']:.1f} GB, .* or give --plan 12\."):
+        plan_for(FULL, CUDA, "48")
+    gpu(monkeypatch, 4, 1)
+    with pytest.raises(UserError, match=r"or give --plan 8\."):
+        plan_for(FULL, CUDA, "12")
+    assert plan_for(FULL, CUDA, "8").name == "8"
     assert plan_for(MINIATURE, CUDA) == plan_for(MINIATURE, CPU) == Plan()
 
 
@@ -154,7 +183,7 @@ def test_an_alignment_is_counted_by_the_plan_it_will_go_by(monkeypatch, tmp_path
     assert preset.checkpointing is None
     asked = trainings(tmp_path).needs(preset)
     assert asked == trainings(tmp_path).needs(replace(preset, checkpointing=True))
-    assert "of this GPU's 13 GB" in asked and "more than there is" not in asked
+    assert "of this GPU's 12.9 GB" in asked and "more than there is" not in asked
     for other in (
         trainings(tmp_path, plan="24").needs(preset),
         trainings(tmp_path).needs(replace(preset, checkpointing=False)),

@@ -247,14 +247,16 @@ def test_the_peak_that_is_shown_is_counted_as_the_expected_one(profile, monkeypa
 
 def test_a_clip_that_is_too_long_is_refused_before_the_work(engine, monkeypatch):
     """With room for about twice the profile's frames by the count: three times as many are refused, and a number that
-    fits is named; a GPU with more room takes them."""
+    fits is named, and a plan by which they would; a GPU with more room takes them."""
     lab, stop = engine(PLANS["16"]), threading.Event()
     long = RECIPE.with_(frames=3 * lab.profile.video.frames)
     needed = footprint(lab.profile, PLANS["16"], 2 * lab.profile.video.frames).animating
     monkeypatch.setattr(models_module, "memory_of", lambda _: needed)
     image = np.zeros((48, 64, 3), np.uint8)
+    assert footprint(lab.profile, PLANS["12"], long.frames).animating < needed
     with pytest.raises(
-        UserError, match=rf"{long.frames} frames need .* Ask for {2 * lab.profile.video.frames} or fewer"
+        UserError,
+        match=rf"{long.frames} frames need .* Ask for {2 * lab.profile.video.frames} or fewer, or .* --plan 12:",
     ):
         list(lab.animate(long, image, stop))
     monkeypatch.setattr(models_module, "memory_of", lambda _: 2 * needed)

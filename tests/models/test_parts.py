@@ -1,11 +1,15 @@
 """The parts of the inflated network, each against a plain loop or its formula."""
 
+from types import SimpleNamespace
+from typing import get_args
+
 import pytest
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor, nn
 
+from huvidpo_core.config import KeyFrames
 from huvidpo_core.models import attention
 from huvidpo_core.models.attention import SharedTextProcessor, SparseCausalProcessor, TemporalProcessor
 from huvidpo_core.models.frames import FrameCount, fold, from_planes, to_planes, unfold
@@ -148,3 +152,31 @@ def test_more_sequences_than_a_gpu_counts_are_attended_to_in_turns(monkeypatch) 
     monkeypatch.setattr(attention, "AT_ONCE", 4)
     torch.testing.assert_close(attn(tokens), expected)
     assert given == [4, 4, 2]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("key_frames", get_args(KeyFrames))
+def test_what_an_apple_gpu_writes_down_at_once_is_bounded(monkeypatch, key_frames) -> None:
+    """Heads times queries times keys of a call stay below the bound, sequences being taken apart and, where one alone
+    is too much, its queries; the result is that of one call."""
+    attn = Attention(8, heads=2, dim_head=4)
+    attn.processor = SparseCausalProcessor(key_frames, frame_count(4))
+    tokens, given = torch.randn(8, 6, 8), []
+    expected = attn(tokens)
+    call, bound = attention.dispatch_attention_fn, attention._at_once
+
+    def counted(query, key, value, **how):
+        given.append(query.shape[0] * query.shape[1] * query.shape[2] * key.shape[1])
+        return call(query, key, value, **how)
+
+    def on_apple(query, key):
+        shape = SimpleNamespace(shape=query.shape, device=torch.device("mps"))
+        return bound(shape, key)
+
+    monkeypatch.setattr(attention, "dispatch_attention_fn", counted)
+    monkeypatch.setattr(attention, "_at_once", on_apple)
+    for scores in (300, 100):
+        monkeypatch.setattr(attention, "SCORES", scores)
+        given.clear()
+        torch.testing.assert_close(attn(tokens), expected)
+        assert len(given) > 1 and max(given) <= scores

@@ -14,7 +14,7 @@ from huvidpo_core.models.architectures import SD14
 from huvidpo_core.models.counting import LiveBytes
 from huvidpo_core.training import lora
 from huvidpo_core.training.frugal import channels_last, checkpointing
-from huvidpo_core.training.memory import BESIDE, LIBRARIES, Needs, estimate, measure_step, needs
+from huvidpo_core.training.memory import BESIDE, Needs, estimate, measure_step, needs
 from huvidpo_core.training.motion_settings import MotionSettings, load_motion_settings
 from huvidpo_core.training.pictures import PictureUNet
 from huvidpo_core.training.settings import AlignSettings, load_settings
@@ -90,13 +90,20 @@ def test_the_published_network_fits_the_papers_gpu():
 
 
 def test_the_sentence_says_what_there_is_and_what_to_do(monkeypatch):
-    """Of this machine's memory; where it is too little, what makes it less."""
+    """Of this machine's memory; where it is too little, what makes it fit, and nothing where nothing does."""
     video, cpu, settings = load_profile("miniature").video, torch.device("cpu"), load_settings("miniature")
     there = psutil.virtual_memory().total / 1e9
-    assert f"of this machine's {there:.0f} GB of memory." in estimate(video, cpu, settings)
+    assert f"of this machine's {there:.1f} GB of memory." in estimate(video, cpu, settings)
+    monkeypatch.setattr(
+        "huvidpo_core.training.memory.needs",
+        lambda asked, **_: Needs(0, 0, there * 1e9 * asked.batch * (0.5 if asked.checkpointing else 2)),
+    )
+    assert estimate(video, cpu, settings).endswith("It fits with checkpointing = true in the settings.")
+    words = estimate(video, cpu, replace(settings, batch=4))
+    assert words.endswith("It fits with checkpointing = true and batch = 1 in the settings.")
     monkeypatch.setattr("huvidpo_core.training.memory.needs", lambda *_, **__: Needs(1e15, 0, 0))
     words = estimate(video, cpu, replace(settings, batch=4))
-    assert "more than there is" in words and "checkpointing" in words and "smaller batch" in words
+    assert "more than there is, whatever the settings say" in words and "checkpointing" not in words
 
 
 @pytest.mark.parametrize("recomputed", [False, True])
@@ -145,12 +152,17 @@ def test_the_papers_gpu_teaches_without_computing_twice():
 def test_too_small_a_gpu_for_stage_1_is_told_what_helps(monkeypatch):
     """Not a smaller batch, of one clip; on Apple's GPUs, of which PyTorch tells by another name, no 8-bit moments."""
     video = load_profile("miniature").video
-    monkeypatch.setattr("huvidpo_core.training.memory.needs", lambda *_, **__: Needs(LIBRARIES * 100, 0, 0))
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=12e9))
+    monkeypatch.setattr(
+        "huvidpo_core.training.memory.needs",
+        lambda asked, **_: Needs(0, 0 if asked.optimizer == "adamw8bit" else 9e9, 1e9 if asked.checkpointing else 9e9),
+    )
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=8.5e9))
     monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 16e9)
     settings = MotionSettings(checkpointing=True)
     words = estimate(video, torch.device("cuda"), settings)
-    assert 'this GPU\'s 12 GB of memory. That is more than there is. Try optimizer = "adamw8bit".' in words
-    words = estimate(video, torch.device("mps"), settings)
-    assert "this GPU's 16 GB of memory. That is more than there is. Try a larger GPU." in words
-    assert "Try checkpointing = true." in estimate(video, torch.device("mps"), AlignSettings())
+    assert "this GPU's 8.5 GB of memory." in words and 'It fits with optimizer = "adamw8bit" in the settings.' in words
+    assert "whatever the settings say" not in words
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 8e9)
+    assert "whatever the settings say" in estimate(video, torch.device("mps"), settings)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 16e9)
+    assert "fits with checkpointing = true in" in estimate(video, torch.device("mps"), MotionSettings())
