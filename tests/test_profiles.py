@@ -138,7 +138,7 @@ def test_nothing_is_fetched_before_the_person_agreed(tmp_path, monkeypatch):
     def asked(*_: object, **__: object) -> None:
         raise AssertionError("asked the network")
 
-    monkeypatch.setattr("huvidpo_core.generation.downloads.hf_hub_download", asked)
+    monkeypatch.setattr("huvidpo_core.generation.downloads.get_hf_file_metadata", asked)
     engine = Engine(small_full(), tmp_path, device="cpu")
     assert engine.missing_downloads() == list(load_profile("full").downloads_for())
     engine.warm_up()
@@ -162,7 +162,7 @@ def test_a_download_that_fails_says_why(tmp_path, monkeypatch, error, words):
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("huvidpo_core.generation.downloads.hf_hub_download", fail)
+    monkeypatch.setattr("huvidpo_core.generation.downloads.get_hf_file_metadata", fail)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)  # as the tests themselves are run
     with pytest.raises(UserError, match=words):
         fetch(load_profile("full").downloads[0])
