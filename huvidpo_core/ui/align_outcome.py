@@ -57,7 +57,7 @@ def unlearned(asked: Mapping[str, Any]) -> str:
     more = "Rate more clips in Create" if "good" in asked else "Rate more pairs in Prefer"
     if asked["kind"] == "picture":
         more = "Press Four to choose from in Create and choose more first frames"
-    return words.message(f"{UNLEARNED} {more}, then train anew; a lower learning rate may help, too.")
+    return words.message(f"{UNLEARNED} {more}, then train anew.")
 
 
 def painter_words(called: str, score: Score | None, drawing: bool = False, whose: Sequence[str] = ()) -> str:
@@ -103,7 +103,10 @@ def _counting(whose: Sequence[str]) -> str:
     """Who judges a round of a training that learned from some people only."""
     if not whose:
         return ""
-    return f'<p class="hv-hint">Judgements by {escape(several(whose))} count here, as in the training.</p>'
+    return words.message(
+        f"Judgements by {several(whose)} count here, as in the training. Rate under that name; an automatic rater is "
+        "asked in Prefer."
+    )
 
 
 def _making(queue: PairQueue) -> str:

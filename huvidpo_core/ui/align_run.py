@@ -29,7 +29,7 @@ class AlignRun(RunFollow):
 
     kind = "align"
     others = ("picture",)
-    removal = "Remove this training and all it made, but not a LoRA that is in use?"
+    removal = "Remove the training {} and all it made, but not a LoRA that is in use?"
 
     def place_outcome(self) -> None:
         """Whether it helped."""

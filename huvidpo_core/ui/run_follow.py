@@ -3,6 +3,7 @@ files. `align_run` and `teach_run` add what came of it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from html import escape
 from typing import Any, ClassVar
 
 import gradio as gr
@@ -28,12 +29,12 @@ class RunFollow(ABC):
 
     kind: ClassVar[Kind]
     others: ClassVar[tuple[Kind, ...]] = ()  # kinds that are followed beside it
-    removal: ClassVar[str]  # the question before a run is removed
+    removal: ClassVar[str]  # the question before a run, {}, is removed
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         kind = self.kind
-        self.run, self.seen = gr.State(""), gr.State({})
+        self.run, self.seen, self.doomed = gr.State(""), gr.State({}), gr.State("")
         self.clock = gr.Timer(EVERY, active=False)
         self.head = gr.HTML("", elem_id=f"{kind}-head")
         with gr.Row(elem_classes="hv-tools"):
@@ -41,7 +42,7 @@ class RunFollow(ABC):
             self.resume = gr.Button("Resume", visible=False, elem_id=f"{kind}-resume", scale=0, min_width=120)
             self.remove = gr.Button("Remove", visible=False, elem_id=f"{kind}-remove", scale=0, min_width=110)
         with gr.Row(visible=False, elem_id=f"{kind}-confirm", elem_classes="hv-tools") as self.confirm:
-            gr.HTML(f"<p role='alert'>{self.removal}</p>")
+            self.question = gr.HTML("")
             self.remove_yes = gr.Button(
                 "Remove it", variant="stop", size="sm", elem_id=f"{kind}-remove-yes", min_width=100, scale=0
             )
@@ -115,6 +116,13 @@ class RunFollow(ABC):
 
         return handle
 
+    def ask(self, chosen: str) -> tuple[str, str, Any]:
+        """Before a run is removed: which one that will be, the question, and the row with it."""
+        with told():
+            asked = self.engine.trainings.find(chosen, self.kind, *self.others).asked()
+        name = escape(asked.get("name") or asked.get("title") or chosen)
+        return chosen, f"<p role='alert'>{self.removal.format(f'“{name}”')}</p>", gr.Row(visible=True)
+
     def beside(self) -> None:
         """Whoever begins a training while another is running is told what that means."""
         runs = self.engine.trainings.runs("align", "teach", "picture")
@@ -143,14 +151,14 @@ class RunFollow(ABC):
         picked.then(None, js=show_js(self.kind), **PRIVATE)
         self.wire_act(self.stop, lambda run: run.ask_to_stop())
         self.wire_act(self.resume, self.engine.trainings.start)
-        self.wire_act(self.remove_yes, self.engine.trainings.remove)
-        self.remove.click(lambda: gr.Row(visible=True), None, self.confirm, **PRIVATE)
-        for button in (self.remove_yes, self.remove_no):
-            button.click(lambda: gr.Row(visible=False), None, self.confirm, **PRIVATE)
+        self.wire_act(self.remove_yes, self.engine.trainings.remove, self.doomed)
+        self.remove.click(self.ask, self.run, [self.doomed, self.question, self.confirm], **PRIVATE)
+        for answered in (self.remove_yes.click, self.remove_no.click, self.run.change):  # of another run nobody asked
+            answered(lambda: gr.Row(visible=False), None, self.confirm, **PRIVATE)
 
-    def wire_act(self, button: gr.Button, work: Callable[[RunFolder], Any]) -> None:
-        """`work` on the chosen run when a button is pressed, then look."""
-        self.wire_look(button.click(self.act(work), self.run, None, **PRIVATE).then)
+    def wire_act(self, button: gr.Button, work: Callable[[RunFolder], Any], run: gr.State | None = None) -> None:
+        """`work` on the chosen run, or another, when a button is pressed, then look."""
+        self.wire_look(button.click(self.act(work), run or self.run, None, **PRIVATE).then)
 
 
 def same(value: Any) -> Any:

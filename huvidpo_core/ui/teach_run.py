@@ -13,7 +13,7 @@ class TeachRun(RunFollow):
     """`try_it` is the button that leads to Create."""
 
     kind = "teach"
-    removal = "Remove this training and all it made, but not an action that can be chosen in Create?"
+    removal = "Remove the training {} and all it made, but not an action that can be chosen in Create?"
 
     def place_outcome(self) -> None:
         """What was made, and what can be done with it."""

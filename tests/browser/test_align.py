@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from huvidpo_core.engine import Score
 from huvidpo_core.preferences.records import Estimate
 from tests.browser.conftest import SLOW
-from tests.finished import write_pack
+from tests.finished import until, write_pack
 
 expect.set_options(timeout=SLOW)
 pytestmark = pytest.mark.browser
@@ -46,6 +46,29 @@ def test_a_training_is_begun_followed_stopped_and_resumed(open_page, engine):
     page.locator("#align-remove").click()
     page.locator("#align-remove-yes").click()
     expect(page.locator("#align-runs")).to_contain_text("No training yet")
+
+
+def test_the_training_that_was_asked_about_is_removed(open_page, engine):
+    """The question names it, and is gone when another is shown."""
+    trainings = engine.trainings
+    trainings.pause = 0.01
+    runs = {name: trainings.prepare("waterfall", trainings.settings(steps=8), name=name) for name in ("one", "other")}
+    for run in runs.values():
+        trainings.start(run)
+        until(run, "finished")
+    page = open_page()
+    open_tab(page)
+    page.locator(f"[data-run='{runs['one'].path.name}']").click()
+    expect(page.locator("#align-head")).to_contain_text("one")
+    page.locator("#align-remove").click()
+    expect(page.locator("#align-confirm")).to_contain_text("Remove the training “one”")
+    page.locator(f"[data-run='{runs['other'].path.name}']").click()
+    expect(page.locator("#align-confirm")).to_be_hidden()
+    page.locator("#align-remove").click()
+    expect(page.locator("#align-confirm")).to_contain_text("Remove the training “other”")
+    page.locator("#align-remove-yes").click()
+    expect(page.locator("#align-runs")).not_to_contain_text("other")
+    expect(page.locator("#align-runs")).to_contain_text("one")
 
 
 def test_tried_blind_it_is_put_to_use(open_page, engine):
