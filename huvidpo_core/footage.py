@@ -200,6 +200,12 @@ def _remarks_on_all(shots: Sequence[Shot], views: Sequence[View], template: str,
             f"{len(cropped)} {are} another shape than the {video.width} x {video.height} pixels of a clip made here: "
             f"the middle is used, and up to {most:.0%} of the picture is cut off at its edges."
         )
+    own = [seen for shot, seen in zip(shots, views, strict=True) if shot.take.prompt == seen.recipe.get("prompt")]
+    if own:
+        were = "1 clip was" if len(own) == 1 else f"{len(own)} clips were"
+        found.append(f"{were} made by this app: the prompt that is in the file is used there, and not the sentence.")
+    if len(actions := sorted({str(seen.recipe["action"]) for seen in own if seen.recipe.get("action")})) > 1:
+        found.append(f"They show several actions ({', '.join(actions)}): one is learned best from clips of that one.")
     gaps = sum(shot.take.text == without_gap(template) for shot in shots) if "{}" in template else 0
     if gaps == len(shots):
         found.append(

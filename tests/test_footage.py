@@ -147,6 +147,21 @@ def test_what_could_be_better_is_said(tmp_path):
     assert [shot.take.frames for shot in found.shots] == [5, 10, 16 * footage.LONGEST, 16]
 
 
+def test_clips_that_bring_a_prompt_of_their_own_are_told(tmp_path):
+    """How many, and whether they show several actions; where a text file says something else, that is used."""
+    for number, action in enumerate(("rain", "rain", "helicopter")):
+        mp4(tmp_path / f"{number}.mp4", seed=number, recipe={"prompt": f"clip {number}", "action": action, "style": ""})
+    mp4(tmp_path / "own.mp4", seed=9)
+    said = look([tmp_path], "it moves", VIDEO, compose).notes
+    assert any(
+        note.startswith("3 clips were made by this app: the prompt that is in the file is used") for note in said
+    )
+    assert any("several actions (helicopter, rain)" in note for note in said)
+    (tmp_path / "2.txt").write_text("something else")
+    said = look([tmp_path], "it moves", VIDEO, compose).notes
+    assert any(note.startswith("2 clips were made") for note in said) and not any("several" in note for note in said)
+
+
 @pytest.mark.parametrize(
     ("make", "template", "words"),
     [
