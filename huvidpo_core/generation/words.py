@@ -5,6 +5,7 @@ Nothing here loads a model, or torch.
 """
 
 import re
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from huvidpo_core.recipe import MAX_PROMPT
 from huvidpo_core.results import Reading
 
 WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*|[^\w\s]")  # or a mark, which ends a phrase
+
+SEEN = "LNS"  # letters, numbers, symbols (an emoji is one): whoever types them wants to see something; not marks
 
 # Words that carry no picture: nobody misses them when a tokenizer drops them.
 _FILLERS = (
@@ -51,7 +54,7 @@ def read(tokenizer: Tokenizer | None, prompt: str) -> Reading:
         heard = word.lower() if tokenizer is None else _heard(tokenizer, word)
         if word.lower() in FILLERS or not heard:
             phrases.append([])
-            if word[0].isalnum() and word.lower() not in (*FILLERS, *map(str.lower, ignored)):
+            if unicodedata.category(word[0])[0] in SEEN and word.lower() not in (*FILLERS, *map(str.lower, ignored)):
                 ignored.append(word)
         else:
             said = word if heard == word.lower() else f"{word} (as {heard})"

@@ -5,17 +5,14 @@ peak, beside what was counted beforehand (`training.memory`).
                                       [--device cuda]
 
 Each row is measured in a process of its own, so that its peak is its own. The first steps do not count. Networks are
-Stable Diffusion 1.4's, inflated, and SDXL's (at twice the size, as its profile has it); nothing is downloaded. A row
-that does not work here says why. `--device cpu` with a small `--size` tries all of it without a GPU.
+Stable Diffusion 1.4's, inflated, and SDXL's (at twice the size, as its profile has it); nothing is downloaded. VAE and
+text encoders are not there, and among what is counted. A row that does not work here says why. `--device cpu` with a
+small `--size` tries all of it without a GPU.
 """
 
-import argparse
-import json
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,9 +30,9 @@ from huvidpo_core.training.settings import PRESETS, load_settings
 from huvidpo_core.training.takes import Takes
 from huvidpo_core.training.teach import Teacher
 from huvidpo_core.training.tryout import Tryout
+from tests.benchmarks.gpu_table import Row, Size, filled, table, wait
 from tests.training.made import decode, motion, scheduler
 
-Size = tuple[int, int, int]  # frames, height, width
 WARM = 2  # steps that do not count
 HOURS = {"aligning": ("336 steps, min", 336 / 60), "teaching": ("25,000 steps, h", 25000 / 3600)}
 
@@ -58,14 +55,7 @@ def network(kind: str, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """Random weights, every part with an effect."""
     with torch.device("meta"):
         unet = PictureUNet.from_config(SDXL) if kind == "pictures" else VideoUNet.from_config(SD14)
-    unet = unet.to(dtype).to_empty(device=device)
-    with torch.no_grad():
-        for name, parameter in unet.named_parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(0, parameter[0].numel() ** -0.5)
-            else:
-                parameter.fill_(float("norm" in name and name.endswith("weight")))
-    return unet.eval()
+    return filled(unet, device, dtype)
 
 
 def training(kind: str, settings: Settings, size: Size, device: torch.device, folder: Path) -> Iterator[object]:
@@ -90,57 +80,36 @@ def training(kind: str, settings: Settings, size: Size, device: torch.device, fo
         yield course._take_step()
 
 
-def measured(title: str, size: Size, steps: int, device: torch.device) -> dict[str, float]:
+def measured(title: str, size: Size, steps: int, device: torch.device) -> Row:
     """In this process: seconds a step, GB at the peak, GB that were counted."""
     kind, settings = rows()[title]
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     with tempfile.TemporaryDirectory() as folder:
         running = training(kind, settings, size, device, Path(folder))
         for _ in range(WARM):
             next(running)
-        wait()
+        wait(device)
         began = time.perf_counter()
         for _ in range(steps):
             next(running)
-        wait()
+        wait(device)
     seconds = (time.perf_counter() - began) / steps
     frames, height, width = (0, 2 * size[1], 2 * size[2]) if kind == "pictures" else size
     count = needs(settings, height=height, width=width, frames=frames, device=device.type)
     return {"seconds": seconds, "peak": taken(device) / 1e9, "counted": count.total / 1e9}
 
 
+def cells(kind: str, row: Row, _: Mapping[str, Row]) -> list[str]:
+    """What is told of a row."""
+    words, factor = HOURS.get(kind, ("", 0.0))
+    whole = f"{words}: {factor * row['seconds']:.1f}" if words else ""
+    return [f"{row['seconds']:.3f}", whole, f"{row['peak']:.1f}", f"{row['counted']:.1f}"]
+
+
 def main() -> None:
     """Measure each row in a process of its own, and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, nargs=3, default=(16, 320, 512), metavar=("FRAMES", "HEIGHT", "WIDTH"))
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--only", nargs="*", choices=("aligning", "teaching", "pictures"), help="kinds of rows")
-    parser.add_argument("--row", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    device, size = torch.device(options.device), tuple(options.size)
-    if options.row:
-        sys.stdout.write(json.dumps(measured(options.row, size, options.steps, device)))
-        return
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "a CPU"
-    sys.stdout.write(
-        f"{name}, PyTorch {torch.__version__}, {' x '.join(map(str, size))}; VAE and text encoder are not there, and "
-        "among what is counted\n\n| | s a step | in all | GB at the peak | GB counted |\n|---|---|---|---|---|\n"
-    )
-    for title, (kind, _) in rows().items():
-        if options.only and kind not in options.only:
-            continue
-        command = [sys.executable, "-m", "tests.benchmarks.on_gpu", "--row", title, "--device", options.device]
-        command += ["--size", *map(str, size), "--steps", str(options.steps)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            sys.stdout.write(f"| {title} | {(done.stderr.strip().splitlines() or ['killed'])[-1]} | | | |\n")
-        else:
-            row, (words, factor) = json.loads(done.stdout), HOURS.get(kind, ("", 0.0))
-            whole = f"{words}: {factor * row['seconds']:.1f}" if words else ""
-            cells = f"{row['seconds']:.3f} | {whole} | {row['peak']:.1f} | {row['counted']:.1f}"
-            sys.stdout.write(f"| {title} | {cells} |\n")
-        sys.stdout.flush()
+    kinds = {title: kind for title, (kind, _) in rows().items()}
+    columns = ("s a step", "in all", "GB at the peak", "GB counted")
+    table("tests.benchmarks.on_gpu", __doc__, kinds, measured, columns, cells)
 
 
 if __name__ == "__main__":

@@ -29,10 +29,11 @@ def tokenizer():
         ("in the, of! --", (), ()),
         ("", (), ()),
         ("été 馬 red", ("red",), ("été", "馬")),
+        ("🐎🌊\ufe0f red ❤", ("red",), ("🐎", "🌊", "❤")),
     ],
 )
 def test_understood_and_ignored(tokenizer, prompt, understood, ignored):
-    """Known words are phrases, synonyms are told, unknown words are named once, fillers and marks never."""
+    """Known words are phrases, synonyms are told, unknown words and emoji are named once, fillers and marks never."""
     assert read(tokenizer, prompt) == Reading(understood, ignored)
 
 

@@ -121,5 +121,5 @@ class _Gathered(AttnProcessor):
     def _seen(self, tokens: Tensor) -> Tensor:
         frames = self._frames.value
         clips = tokens.unflatten(0, (-1, frames))  # (b, f, d, c)
-        former = torch.arange(frames).sub(1).clamp(min=0)[None, :, None, None].expand(clips.shape)
+        former = torch.arange(frames, device=tokens.device).sub(1).clamp(min=0)[None, :, None, None].expand(clips.shape)
         return torch.cat([clips[:, [0] * frames], clips.gather(1, former)], dim=2).flatten(0, 1)
