@@ -1,5 +1,6 @@
 """A person at the Prefer tab, in a real browser."""
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -67,6 +68,7 @@ def test_a_vote_by_keys(open_page, engine):
     page.locator("[name=speed]").select_option("0.25")
     page.keyboard.press("1")
     says(page, "opens when both clips have played")
+    expect(page.locator("[data-vote=left]")).to_have_attribute("title", re.compile("opens when both clips have played"))
     assert engine.votes == []
     showing = next(iter(engine.standing.values()))
     before = page.locator("#rating").inner_html() + "".join(answer.text() for answer in answers)

@@ -215,7 +215,9 @@
       this.timeline.at(player.frame);
       const open = Boolean(this.showing) && !this.busy && player.seen;
       for (const button of this.element.querySelectorAll('[data-vote]')) {
-        button.disabled = button.dataset.vote === 'skip' ? !this.showing || this.busy : !open;
+        const skips = button.dataset.vote === 'skip';
+        button.disabled = skips ? !this.showing || this.busy : !open;
+        button.title = this.showing && !skips && !player.seen ? NOT_YET : '';
       }
     }
 
