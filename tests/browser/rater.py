@@ -18,6 +18,8 @@ def unfold_form(page):
     """Open *Make pairs*, and wait until it is filled: what is typed before that is lost."""
     page.locator("#pairs > button").first.click()
     expect(page.locator("#pairs-prompt textarea")).not_to_have_value("")
+    # What a page does when it shows something new, setting its value once more, is through after two of its frames.
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def says(page, text):
