@@ -69,7 +69,7 @@ class Alignment(RunProcess):
             self._calm = pack.shared_noise
         return animator
 
-    def _encode(self, animator: Animator) -> Iterator[None]:
+    def _encode(self, animator: Animator) -> Iterator[int]:
         video = self._profile.video
 
         def read(clip: Path, longest: int) -> np.ndarray:
@@ -87,7 +87,7 @@ class Alignment(RunProcess):
         read: Callable[[Path, int], np.ndarray],
         encode: Callable[[np.ndarray], Tensor],
         embed: Callable[[str], Tensor],
-    ) -> Iterator[None]:
+    ) -> Iterator[int]:
         """Fill `_lessons`: see `Lessons.encode`; `read` is told a file and how many frames of it count."""
         folder = self.run.path
         source, self._lessons = Source.load(folder), Lessons.load(folder)

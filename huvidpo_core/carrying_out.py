@@ -102,8 +102,9 @@ class RunProcess(ABC):
     def _load(self) -> Animator:
         """The models that are trained and that encode. Raises UserError."""
 
-    def _encode(self, animator: Animator) -> Iterator[None]:
-        """Encode what is learned from, or read it from where it was kept, pausing now and then. Raises UserError."""
+    def _encode(self, animator: Animator) -> Iterator[int]:
+        """Encode what is learned from, or read it from where it was kept, pausing now and then and saying how many
+        pauses are left. Raises UserError."""
         yield from ()
 
     @abstractmethod
@@ -178,11 +179,11 @@ class RunProcess(ABC):
             message = f"{self._finish(course, animator)}{self._memory_words()}"
             self._tell(status="finished", stage="", message=message, seconds_left=None)
 
-    def _prepare(self, stage: str, work: Generator[None], stop: threading.Event) -> None:
+    def _prepare(self, stage: str, work: Generator[int], stop: threading.Event) -> None:
         """Go through what comes before the first step, and say how far it is."""
         self._tell(stage=stage)
-        for done, _ in enumerate(self._in_turns(work, stop), 1):
-            self._tell(stage=f"{stage}, {done} done")
+        for done, left in enumerate(self._in_turns(work, stop), 1):
+            self._tell(stage=f"{stage}, {done} of {done + left}")
 
     def _follow(self, course: Course, stop: threading.Event) -> Iterator[Progress]:
         """Train, and keep the record."""

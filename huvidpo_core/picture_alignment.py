@@ -21,7 +21,7 @@ class PictureAlignment(Alignment):
         config = self._profile.first_frame
         return trainable(FirstFramePainter.load(config, device=self._device, dtype=self._precision))
 
-    def _encode(self, painter: FirstFramePainter) -> Iterator[None]:
+    def _encode(self, painter: FirstFramePainter) -> Iterator[int]:
         config = self._profile.first_frame
         vae = self._whole(component_folder(config.vae or config.base, "vae"))
         yield from self._encode_once(

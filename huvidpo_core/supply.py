@@ -112,6 +112,11 @@ class Supply:
         from huvidpo_core.training.source import Source
 
         pairs = _judged(self._answers(action, raters), *self._rated_clips(action, raters))
+        if not pairs:
+            raise UserError(
+                f"There are no votes to learn from yet for the action '{action}'. Rate some pairs of it first; "
+                f"{BEGINNING} are a beginning."
+            )
         if not any(pair.decided for pair in pairs) and self.stock(action, raters).disputed:
             raise UserError(
                 "Nothing can be learned from these votes: wherever a clip was called better, raters contradict each "
@@ -130,6 +135,11 @@ class Supply:
         from huvidpo_core.training.source import Source
 
         judged = from_single_ratings(*self._rated_clips(action, raters))
+        if not judged:
+            raise UserError(
+                f"There are no ratings to learn from yet for the action '{action}': rate clips of it in Create, good "
+                "ones 4 or 5, bad ones 1 or 2."
+            )
         recipes = self._recipes({clip.clip for clip in judged})
 
         def text(clip: JudgedClip) -> str:

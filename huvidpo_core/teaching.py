@@ -50,7 +50,7 @@ class Teaching(RunProcess):
         autocast = None if whole else torch.bfloat16
         return Animator.load(video, device=self._device, dtype=torch.float32, autocast=autocast)
 
-    def _encode(self, animator: Animator) -> Iterator[None]:
+    def _encode(self, animator: Animator) -> Iterator[int]:
         folder, video = self.run.path, self._profile.video
         self._takes = Takes.load(folder)
         if self._crew.told("there" if self._takes else ""):  # the leader of several may have written them just now

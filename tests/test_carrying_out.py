@@ -114,18 +114,19 @@ def test_activations_are_computed_twice_where_the_plan_says_so_or_memory_ran_out
 
 
 def test_how_far_the_preparation_is_is_told(run, tmp_path):
-    """Each pause of the work is one thing done; before the first it is said what is begun."""
+    """Each pause of the work is one thing done, and says how many are left; before the first it is said what is
+    begun."""
     process = Process(run, load_profile("miniature"), torch.device("cpu"), Crew(), tmp_path)
     told = []
 
     def work():
-        for _ in range(3):
+        for left in (2, 1, 0):
             told.append(run.state().stage)
-            yield
+            yield left
 
     process._prepare("encoding the clips", work(), None)
-    assert told == ["encoding the clips", "encoding the clips, 1 done", "encoding the clips, 2 done"]
-    assert run.state().stage == "encoding the clips, 3 done"
+    assert told == ["encoding the clips", "encoding the clips, 1 of 3", "encoding the clips, 2 of 3"]
+    assert run.state().stage == "encoding the clips, 3 of 3"
 
 
 def test_checks_are_told_of_and_counted_in_the_time_left(run, tmp_path, monkeypatch):

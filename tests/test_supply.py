@@ -95,7 +95,7 @@ def test_single_clips_that_are_good_or_bad(supply):
 
 def test_single_clips_of_one_kind_are_a_sentence(supply):
     """No rating, a 3 alone, only good ones, only bad ones; a clip that is gone does not count."""
-    with pytest.raises(UserError, match="no ratings to learn from yet"):
+    with pytest.raises(UserError, match="no ratings to learn from yet for the action 'rain'"):
         supply.ratings("rain")
     rate(supply, "a", 3)
     with pytest.raises(UserError, match="no ratings to learn from yet"):
@@ -115,7 +115,7 @@ def test_single_clips_of_one_kind_are_a_sentence(supply):
 
 def test_nothing_to_learn_from_is_a_sentence(supply):
     """No votes; ties alone; and a rater who has not voted."""
-    with pytest.raises(UserError, match="no votes to learn from"):
+    with pytest.raises(UserError, match="no votes to learn from yet for the action 'rain'"):
         supply.votes("rain")
     add_pair(supply.store, "p")
     vote(supply, "ann", "tie")

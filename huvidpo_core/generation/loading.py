@@ -140,6 +140,8 @@ def compile_blocks(unet: VideoUNet, backend: str = "inductor") -> bool:
     try:
         _small_pass(unet)
     except (ImportError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise  # a smaller plan is the answer, and not the same network uncompiled
         for block in unet.modules():
             block._compiled_call_impl = None
         log.warning("nothing is compiled: %s", str(error).strip().partition("\n")[0])

@@ -16,7 +16,7 @@ from diffusers import SchedulerMixin
 from torch import Tensor, nn
 
 from huvidpo_core.errors import UserError
-from huvidpo_core.training import course, lora
+from huvidpo_core.training import course, lora, probe
 from huvidpo_core.training.adapted import as_one
 from huvidpo_core.training.calibrate import Calibration
 from huvidpo_core.training.checks import CheckRecord, HeldOut, Judgement
@@ -26,7 +26,6 @@ from huvidpo_core.training.errors import per_frame
 from huvidpo_core.training.frugal import channels_last, checkpointing, low_precision
 from huvidpo_core.training.lessons import Lessons
 from huvidpo_core.training.objective import Objective
-from huvidpo_core.training.probe import measure_beta
 from huvidpo_core.training.settings import AlignSettings
 from huvidpo_core.training.split import parted, passes, weighed
 from huvidpo_core.training.tryout import Samples
@@ -102,9 +101,9 @@ class Aligner(course.Course):
         lora.load_values(self.parameters, self.best["lora"] or self._lora())
         self._unet.eval()
 
-    def _begin(self) -> Iterator[None]:
+    def _begin(self) -> Iterator[int]:
         policy, reference, mask = self._pre_flight()
-        yield
+        yield 0 if self.settings.beta else probe.STEPS + probe.LOOKS
         yield from self._set_beta()
         found, wanted = (self._objective.loss(each, reference, mask).item() for each in (policy, reference))
         if not abs(found - wanted) < 1e-3:
@@ -167,12 +166,14 @@ class Aligner(course.Course):
         policy, reference = (per_frame(each, drawn.batch.sides) for each in (own, base))
         return policy, reference, drawn.batch.mask
 
-    def _set_beta(self) -> Iterator[None]:
+    def _set_beta(self) -> Iterator[int]:
         """Where the settings leave beta open, measure it; all processes take the leader's."""
         if self.settings.beta:
             return
         self._unet.train()
-        measured = yield from measure_beta(self.parameters, self._draws, self._objective, self.settings, self._crew)
+        measured = yield from probe.measure_beta(
+            self.parameters, self._draws, self._objective, self.settings, self._crew
+        )
         self.calibration = measured
         if not (beta := self._crew.told(repr(self.calibration.beta) if self.calibration else "")):
             raise UserError(

@@ -111,9 +111,10 @@ class Course(ABC):
         every, steps = self.settings.check_every, self.settings.steps
         return math.ceil(steps / every) - self.checked // every if self.checked < steps else 0
 
-    def begin(self) -> Iterator[None]:
+    def begin(self) -> Iterator[int]:
         """Measure what must be known before the first step, unless that was done: a generator that pauses now and then,
-        for who does not want to wait for all of it. Closed before its end it leaves no trace. Raises UserError."""
+        for who does not want to wait for all of it, and says how many pauses are left. Closed before its end it leaves
+        no trace. Raises UserError."""
         if not self._begun:
             yield from self._begin()
             self._begun = True
@@ -179,7 +180,7 @@ class Course(ABC):
     # Each training's own
 
     @abstractmethod
-    def _begin(self) -> Iterator[None]:
+    def _begin(self) -> Iterator[int]:
         """See `begin`."""
 
     @abstractmethod

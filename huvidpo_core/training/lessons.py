@@ -68,22 +68,24 @@ class Lessons:
         read: Callable[[str], np.ndarray],
         encode: Callable[[np.ndarray], Tensor],
         embed: Callable[[str], Tensor],
-    ) -> Generator[None, None, "Lessons"]:
+    ) -> Generator[int, None, "Lessons"]:
         """Encode every clip (`read` gives uint8 (f, h, w, 3), `encode` (1, c, f, h, w)) and every text (1, l, d).
 
-        A generator that pauses after each, and returns the lessons.
+        A generator that pauses after each, says how many are left, and returns the lessons.
 
         Raises:
             UserError: no pair has two frames in common; what `read` raises.
         """
         latents: dict[str, Tensor] = {}
         texts: dict[str, Tensor] = {}
-        for clip in dict.fromkeys(clip for pair in pairs for clip in pair.clips):
+        clips = dict.fromkeys(clip for pair in pairs for clip in pair.clips)
+        said = dict.fromkeys(pair.text for pair in pairs)
+        for clip in clips:
             latents[clip] = encode(read(clip))[0].float().cpu()
-            yield
-        for text in dict.fromkeys(pair.text for pair in pairs):
+            yield len(clips) - len(latents) + len(said)
+        for text in said:
             texts[text] = embed(text)[0].float().cpu()
-            yield
+            yield len(said) - len(texts)
         cut = []
         for pair in pairs:
             length = min(len(pair.mask), *(latents[clip].shape[1] for clip in pair.clips))

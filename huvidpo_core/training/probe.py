@@ -22,11 +22,11 @@ def measure_beta(
     objective: Objective,
     settings: AlignSettings,
     crew: Crew,
-) -> Generator[None, None, Calibration | None]:
+) -> Generator[int, None, Calibration | None]:
     """Train a little on the bare margin, look at what margins that makes, and put the LoRA back as it was.
 
-    A generator that pauses after every step and look; it returns a `Calibration`, or None where the pass met no label
-    or moved nothing. Closed before its end it leaves the LoRA as it was, too.
+    A generator that pauses after every step and look, and says how many of both are left; it returns a `Calibration`,
+    or None where the pass met no label or moved nothing. Closed before its end it leaves the LoRA as it was, too.
     """
     before = {name: value.detach().clone() for name, value in parameters.items()}
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.lr, weight_decay=0.0)
@@ -46,12 +46,12 @@ def measure_beta(
             loss.backward()
             crew.average(parameters.values())
             optimizer.step()
-            yield
+            yield STEPS - step - 1 + LOOKS
         looks = []
         for look in range(LOOKS):
             with torch.no_grad():
                 looks.append(found(STEPS + look))
-            yield
+            yield LOOKS - look - 1
     finally:
         lora.load_values(parameters, before)
         for value in parameters.values():

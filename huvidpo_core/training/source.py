@@ -44,12 +44,8 @@ class Source:
         """Clips that were rated alone; those that are gone are left out.
 
         Raises:
-            UserError: nothing to learn from: no clip, only good or only bad ones, or none that is still there.
+            UserError: nothing to learn from: only good or only bad ones, or none that is still there.
         """
-        if not clips:
-            raise UserError(
-                "There are no ratings to learn from yet: rate clips in Create, good ones 4 or 5, bad ones 1 or 2."
-            )
         return cls._there([Lesson.alone(clip, text(clip)) for clip in clips], file)
 
     @classmethod

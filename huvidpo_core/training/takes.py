@@ -42,11 +42,12 @@ class Takes:
         motion: Callable[[np.ndarray], float],
         settings: MotionSettings,
         frames: int,
-    ) -> Generator[None, None, "Takes"]:
+    ) -> Generator[int, None, "Takes"]:
         """Encode what these settings need of every clip (`read` gives uint8 (f, h, w, 3) by file, `encode`
         (1, c, f, h, w)) and every text (1, l, d); `motion` is taken of the first `frames` frames.
 
-        A generator that pauses after each clip, and returns the takes. Raises what `read` raises.
+        A generator that pauses after each clip, says how many are left, and returns the takes. Raises what `read`
+        raises.
         """
         clips, mirrored, motions = [], [], []
         for take in material.takes:
@@ -55,7 +56,7 @@ class Takes:
             if settings.mirror:
                 mirrored.append(encode(np.ascontiguousarray(pixels[:, :, ::-1]))[0].float().cpu())
             motions.append(motion(pixels[:frames]))
-            yield
+            yield len(material.takes) - len(clips)
         captions = tuple(take.text for take in material.takes)
         texts = {text: embed(text)[0].float().cpu() for text in dict.fromkeys((*captions, ""))}
         return cls(tuple(clips), tuple(mirrored), texts, captions, tuple(motions))

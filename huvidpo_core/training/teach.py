@@ -98,7 +98,7 @@ class Teacher(course.Course):
         fall = min(1.0, (self.settings.steps - step) / falling) if falling else 1.0
         return super()._rate(step) * fall
 
-    def _begin(self) -> Iterator[None]:
+    def _begin(self) -> Iterator[int]:
         """What cannot be learned from is told before hours of training."""
         if not all(torch.isfinite(clip).all() for clip in self._draws.takes.clips):
             raise UserError("A clip cannot be encoded: not all its numbers are finite. Look for a damaged one.")

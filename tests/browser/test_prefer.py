@@ -118,7 +118,8 @@ def test_every_answer_has_a_key_and_a_button(open_page, engine):
 
 
 def test_reload_and_undo_lose_nothing(open_page, engine):
-    """A reload brings the same pair with its marks and scores; undo brings an answered pair back."""
+    """A reload brings the same pair with its marks and scores; undo brings an answered pair back with
+    them."""
     keep_clips(engine)
     page = open_page()
     rate(page)
@@ -145,7 +146,8 @@ def test_reload_and_undo_lose_nothing(open_page, engine):
     says(page, "taken back")
     says(page, "does not count in comparing models")
     vote(page, "1")
-    assert [(showing.id, ballot.choice) for showing, ballot in engine.votes] == [(showing.id, "left")]
+    [(again, other)] = engine.votes
+    assert (again.id, other.choice, other.marks, other.scores) == (showing.id, "left", ballot.marks, ballot.scores)
     assert len(engine.taken_back) == 1
 
 

@@ -110,11 +110,14 @@ def test_it_is_tried_in_what_is_computed_in(unet, xformers, monkeypatch, wish):
 @torch.no_grad()
 def test_blocks_are_compiled_where_a_compiler_works(unet, caplog):
     """Where it does, the blocks are compiled and the output stays, with more variants than PyTorch's own limit allows;
-    where it does not, a word in the log, and the network as it was."""
+    where it does not, a word in the log, and the network as it was. Memory that runs out is no want of a compiler."""
     expected = predict(unet)
 
     def broken(*_):
         raise RuntimeError("Failed to find C compiler.\nMore.")
+
+    def full(*_):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     assert not compile_blocks(unet, broken) and "nothing is compiled" in caplog.text and "More" not in caplog.text
     assert not any(module._compiled_call_impl for module in unet.modules())
@@ -122,3 +125,5 @@ def test_blocks_are_compiled_where_a_compiler_works(unet, caplog):
     assert compile_blocks(unet, "eager") and any(module._compiled_call_impl for module in unet.modules())
     torch.testing.assert_close(predict(unet), expected, atol=1e-5, rtol=1e-4)
     assert torch._dynamo.config.recompile_limit >= 64
+    with pytest.raises(RuntimeError, match="out of memory"):
+        compile_blocks(unet, full)

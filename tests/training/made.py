@@ -94,12 +94,14 @@ def rated(good: int = 4, bad: int = 4, frames: int = FRAMES) -> Lessons:
     return Lessons(clips, latents, {"a": torch.randn(5, 8, generator=generator)})
 
 
-def run_out(work: Generator[None, None, T]) -> T:
-    """What a generator returns at its end."""
+def run_out(work: Generator[int, None, T]) -> T:
+    """What a generator returns at its end; at its pauses it has said how many are left."""
+    left = []
     while True:
         try:
-            next(work)
+            left.append(next(work))
         except StopIteration as end:
+            assert left == list(range(len(left)))[::-1]
             return end.value
 
 

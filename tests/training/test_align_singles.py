@@ -86,11 +86,11 @@ def test_the_level_follows_what_clips_gain(tmp_path):
 
 
 def test_beta_is_measured_in_its_own_convention(tmp_path, monkeypatch):
-    """No 1/2: at the typical gain sigmoid(-beta gain) is the factor asked for."""
+    """No 1/2: at the typical gain sigmoid(-beta gain) is the factor asked for. How far it is, is told."""
     monkeypatch.setattr(probe, "STEPS", 3)
     monkeypatch.setattr(probe, "LOOKS", 6)
     training = aligner(tmp_path, replace(KTO, beta=0.0, gradient_factor=0.3), learned=rated())
-    next(training.run())
+    assert list(training.begin()) == list(range(10))[::-1]
     found = training.calibration
     assert found.kind == "kto" and found.measured == 12
     assert torch.sigmoid(torch.tensor(-training.beta * found.typical_margin)).item() == pytest.approx(0.3)

@@ -1,6 +1,6 @@
 // The rating desk: asks the server for pairs, plays them, takes the answer and sends it. (By which button or key, is in
-// `Controls`.) An answer stays here until the server has confirmed it; marks and scores outlive a reload. While a pair is
-// rated, the next one's clips are brought into memory.
+// `Controls`.) An answer stays here until the server has confirmed it; marks and scores outlive a reload, and the vote,
+// which may be taken back. While a pair is rated, the next one's clips are brought into memory.
 (() => {
   const CHOSEN = {left: 'You chose 1.', right: 'You chose 2.', tie: 'A tie.', both_bad: 'Both bad.', skip: 'Skipped.'};
   const UNREACHABLE = 'The server does not answer. Your vote is kept on this page and sent again until it does.';
@@ -94,7 +94,7 @@
       } else if (known && answer.ready > 1 && this.showing && !this.busy && !this.coming) this.prepare();
     }
 
-    /** Show a pair whose clips are in memory, with the marks and scores it had before a reload. */
+    /** Show a pair whose clips are in memory, with the marks and scores it had before a reload, or a vote taken back. */
     open({showing, pictures}) {
       const draft = JSON.parse(sessionStorage[this.draftOf(showing)] ?? '{}');
       this.player.load(pictures, showing.fps);
@@ -137,7 +137,6 @@
         this.say(answer.error);
         return this.next(); // the same pair again, with its marks, unless it has been answered elsewhere
       }
-      delete sessionStorage[this.draftOf(showing)];
       this.say(`${CHOSEN[choice]} ${answer.revealed}`);
       const pair = await this.coming;
       if (turn !== this.turn) return; // pairs of another action were asked for meanwhile
@@ -253,7 +252,7 @@
       return `huvidpoDraft ${showing.id}`;
     }
 
-    /** Keep marks and scores for a reload. */
+    /** Keep marks and scores for a reload, or an undo. */
     keep() {
       if (!this.showing) return;
       sessionStorage[this.draftOf(this.showing)] = JSON.stringify({marks: this.timeline.runs(), scores: this.scores()});
