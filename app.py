@@ -1,10 +1,9 @@
 """Starts the app: flags -> Engine -> build_app -> launch."""
 
-import argparse
 import logging
 import os
 
-from huvidpo_core.flags import add_machine
+from huvidpo_core.flags import Parser, add_machine
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads make small models crawl
 os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "TRANSFORMERS_VERBOSITY": "error"}
@@ -13,7 +12,7 @@ THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 def main() -> None:
     """Serve until interrupted; exit with status 2 and one sentence on what the person can mend."""
-    parser = argparse.ArgumentParser(description="HuViDPO Lab: from a prompt to a clip, in your browser.")
+    parser = Parser(description="HuViDPO Lab: from a prompt to a clip, in your browser.")
     add_machine(parser)
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"))
@@ -31,7 +30,7 @@ def main() -> None:
     except UserError as error:
         parser.exit(2, f"{error}\n")
     except (OSError, OverflowError):
-        parser.exit(2, f"Port {flags.port} on {flags.host} cannot be opened; is it in use? Try another --port.\n")
+        parser.exit(2, f"{flags.host}:{flags.port} cannot be opened; is it in use? Try another --port or --host.\n")
     engine.warm_up_meanwhile()
     app.block_thread()
 

@@ -5,10 +5,11 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads are ten times slower on busy cores
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # stderr is for our one line
@@ -17,20 +18,12 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 from huvidpo_core import cli_together, cli_training, media
 from huvidpo_core.actions import Actions, check_name, title_of
-from huvidpo_core.config import PACKS
+from huvidpo_core.config import PACKS, load_profile, profile_names
 from huvidpo_core.engine import Clip, Engine, Picture, Progress, choose_profile
 from huvidpo_core.errors import UserError
-from huvidpo_core.flags import add_machine
+from huvidpo_core.flags import Parser, add_machine
 from huvidpo_core.published import one_folder
 from huvidpo_core.recipe import SAMPLERS, Recipe
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse with its mistakes on one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with status 2, without the usage."""
-        self.exit(2, f"{message[0].upper()}{message[1:]}; `{self.prog} --help` lists what is possible.\n")
 
 
 def parser() -> Parser:
@@ -159,7 +152,10 @@ def import_official(options: argparse.Namespace) -> None:
     """Turn a published checkpoint into an action pack and say where it is."""
     from huvidpo_core.models.imports import import_official as convert
 
-    known = Actions(PACKS / options.family).get(check_name(options.action))
+    families = sorted({load_profile(name).family for name in profile_names()})
+    if options.family not in families and not options.output:  # a pack there would be in no menu
+        raise UserError(f"There is no family '{options.family}'. Choose one of: {', '.join(families)}.")
+    action = Actions(PACKS / options.family).get(check_name(options.action))
     destination = options.output or PACKS / options.family / options.action
     with one_folder([options.unet]) as unet:
         pack = convert(
@@ -168,7 +164,7 @@ def import_official(options: argparse.Namespace) -> None:
             action=options.action,
             lora_file=options.lora,
             key_frames=options.key_frames,
-            title=" ".join(options.title.split()) or (known.title if known else title_of(options.action)),
+            title=" ".join(options.title.split()) or (action.title if action else title_of(options.action)),
         )
     sys.stdout.write(f"{pack.folder}\n")
 
@@ -215,8 +211,13 @@ def check_writable(path: Path, flag: str) -> None:
         raise UserError(
             f"The folder {path.parent} cannot be made ({error.strerror}). Choose another {flag}."
         ) from error
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path} cannot be written there. Choose another {flag}.")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError
+        with tempfile.TemporaryFile(dir=path.parent):  # whoever may do all is not told by os.access
+            pass
+    except OSError as error:
+        raise UserError(f"{path} cannot be written there. Choose another {flag}.") from error
 
 
 def follow(work: Iterator, show: bool = True) -> Any:

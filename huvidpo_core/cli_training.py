@@ -4,11 +4,12 @@ import argparse
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
-from huvidpo_core.engine import Engine, choose_profile
+from huvidpo_core.engine import Engine, Progress, choose_profile
 from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.flags import add_machine
 from huvidpo_core.runs import COMMANDS
@@ -44,7 +45,11 @@ def add_commands(commands: "argparse._SubParsersAction") -> None:
     source.add_argument("--dataset", type=Path, help="learn from a videofolder dataset, as `export` writes it")
     learn.add_argument("--settings", default="", help=_SETTINGS.format("align"))
     learn.add_argument("--rater", action="append", default=[], help="this rater's votes only; may be repeated")
-    learn.add_argument("--loss", help="huvidpo, dense, dense-sum or kto, in place of the settings'")
+    learn.add_argument(
+        "--loss",
+        help="huvidpo, dense, dense-sum or kto, in place of the settings', where "
+        "loss_type (sigmoid, robust, hinge, ipo), label_smoothing, tie_threshold, safeguard are set",
+    )
     learn.add_argument(
         "--steps", type=int, help="in place of the settings'; 0: twelve passes over the pairs; also to resume"
     )
@@ -71,7 +76,7 @@ def add_commands(commands: "argparse._SubParsersAction") -> None:
 def train_motion(options: argparse.Namespace) -> None:
     """Begin or resume a run that teaches an action, carry it out here, and say where the pack is."""
 
-    def begin(engine: Engine) -> None:
+    def begin(engine: Engine) -> list[str]:
         trainings = engine.trainings
         for flag in ("action", "clips", "prompt"):
             if not getattr(options, flag):
@@ -81,9 +86,7 @@ def train_motion(options: argparse.Namespace) -> None:
             options.action, options.clips, options.prompt, settings, output=options.output, title=options.title,
             adopt=not options.no_adopt,
         )  # fmt: skip
-        for note in trainings.open(options.output).asked()["notes"]:
-            sys.stderr.write(f"{note}\n")
-        sys.stderr.write(f"{trainings.needs(settings)}\n")
+        return [*trainings.open(options.output).asked()["notes"], trainings.needs(settings)]
 
     _carry_out(options, "teach", begin, ("action", "clips", "prompt", "title", "settings", "no_adopt"))
 
@@ -91,7 +94,7 @@ def train_motion(options: argparse.Namespace) -> None:
 def align(options: argparse.Namespace) -> None:
     """Begin or resume a run that learns from votes, carry it out here, and say where the LoRA is."""
 
-    def begin(engine: Engine) -> None:
+    def begin(engine: Engine) -> list[str]:
         trainings = engine.trainings
         if not options.action:
             raise UserError("--action is missing: say whose votes to learn from, or give --resume.")
@@ -100,7 +103,7 @@ def align(options: argparse.Namespace) -> None:
             options.action, settings, output=options.output, dataset=options.dataset,
             raters=options.rater, name=options.name, pack=options.pack,
         )  # fmt: skip
-        sys.stderr.write(f"{trainings.needs(settings)}\n")
+        return [trainings.needs(settings)]
 
     _carry_out(options, "align", begin, ("settings", "dataset", "rater", "loss", "pack", "name"))
 
@@ -108,28 +111,29 @@ def align(options: argparse.Namespace) -> None:
 def align_first_frame(options: argparse.Namespace) -> None:
     """Begin or resume a run that learns from choices of first frames, carry it out here, and say where the LoRA is."""
 
-    def begin(engine: Engine) -> None:
+    def begin(engine: Engine) -> list[str]:
         settings = engine.trainings.settings(options.settings, "picture", steps=options.steps)
         engine.picture_trainings.prepare(settings, output=options.output, raters=options.rater, name=options.name)
-        sys.stderr.write(f"{engine.trainings.needs(settings, 'picture')}\n")
+        return [engine.trainings.needs(settings, "picture")]
 
     _carry_out(options, "picture", begin, ("settings", "rater", "name"))
 
 
 def _carry_out(
-    options: argparse.Namespace, kind: Kind, begin: Callable[[Engine], None], fixed: tuple[str, ...]
+    options: argparse.Namespace, kind: Kind, begin: Callable[[Engine], list[str]], fixed: tuple[str, ...]
 ) -> None:
-    """Begin or resume a run of a kind and train to the end. Ctrl-C stops it after its step. What is `fixed` when it
-    begins cannot be asked for again."""
+    """Begin or resume a run of a kind and train to the end. Ctrl-C stops it after its step. `begin` gives lines to be
+    told. What is `fixed` when it begins cannot be asked for again."""
     from huvidpo_core.cli import follow
 
     begun = _begun(options, kind, fixed) if options.resume else {}
     profile = choose_profile(options.profile or begun.get("profile"), options.device)
     engine = Engine(profile, options.data, options.device, plan=options.plan)
     trainings = engine.trainings
+    lines: list[str] = []
     with trainings.one_for_all() as leads:
         if leads and not options.resume:
-            begin(engine)
+            lines = begin(engine)
         elif leads and options.steps is not None:
             trainings.prolong(trainings.open(options.output), options.steps)
     run = trainings.open(options.output)
@@ -140,7 +144,7 @@ def _carry_out(
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        follow(trainings.carry_out(run, stop))
+        follow(_told(lines, trainings.carry_out(run, stop)))
         words = str(trainings.result(run))
         _say(trainings, run.state().message, sys.stderr)
     except Stopped:
@@ -149,6 +153,17 @@ def _carry_out(
         for number, handler in before.items():
             signal.signal(number, handler)
     _say(trainings, words)
+
+
+def _told(lines: list[str], work: Iterator[Progress]) -> Iterator[Progress]:
+    """The work, and the lines on stderr: on a terminal at once, else before the first step, so that a mistake that
+    shows until then is the only line there."""
+    for progress in chain([None], work):
+        if lines and (sys.stderr.isatty() or (progress and progress.stage == "training")):
+            sys.stderr.write("".join(f"{line}\n" for line in lines))
+            lines = []
+        if progress:
+            yield progress
 
 
 def _say(trainings: Trainings, words: str, stream: TextIO | None = None) -> None:

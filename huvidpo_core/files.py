@@ -77,5 +77,7 @@ def write_error(printed: str) -> OSError:
 def cannot_write(path: Path, error: OSError) -> UserError:
     """The sentence for a person."""
     log.info("cannot write %s: %s", path, error)
-    reason = "the disk is full. Please free some space" if is_full(error) else error.strerror or str(error)
-    return UserError(f"{path.name} could not be written: {reason}.")
+    if is_full(error):
+        return UserError(f"{path.name} could not be written: the disk is full. Please free some space.")
+    reason = (error.strerror or str(error)).rstrip(".")
+    return UserError(f"{path} could not be written: {reason}. Choose another place, or see to it that this one can be.")

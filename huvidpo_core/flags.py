@@ -2,6 +2,15 @@
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with its mistakes on one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2, without the usage."""
+        self.exit(2, f"{message[0].upper()}{message[1:]}; `{self.prog} --help` lists what is possible.\n")
 
 
 def add_machine(parser: argparse.ArgumentParser, otherwise: str = "chosen by the hardware when not given") -> None:

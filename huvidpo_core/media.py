@@ -261,8 +261,10 @@ def copy_whole(source: Path, target: Path) -> None:
 
 
 def _existing(path: Path) -> Path:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Name a file that is in it.")
     if not path.is_file():
-        raise UserError(f"There is no file {path}.")
+        raise UserError(f"There is no file {path}. Check how it is written.")
     return path
 
 

@@ -75,8 +75,9 @@ class Published:
 def one_folder(files: Sequence[Path]) -> Iterator[Path]:
     """A folder as a checkpoint's unet/ is. Raises UserError unless these files make one."""
     if len(files) == 1 and files[0].is_dir():
-        folder = files[0]
-        yield folder if (folder / CONFIG).is_file() or not (folder / "unet").is_dir() else folder / "unet"
+        from huvidpo_core.models.official import unet_of
+
+        yield unet_of(files[0])
         return
     if missing := [file for file in files if not file.exists()]:
         raise UserError(f"{missing[0]} is not there. Check how it is written.")

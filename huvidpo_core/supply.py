@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from huvidpo_core import media
 from huvidpo_core.config import Action, Style, compose_prompt
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.pairs import RatedClip, TrainingPair, from_ratings, from_votes, mask_of
@@ -147,16 +148,25 @@ class Supply:
 
         return Source.of_clips(judged, self.store.video, text)
 
-    def dataset(self, folder: Path) -> "Source":
-        """What a `videofolder` dataset teaches. Raises UserError: it cannot be read, or nothing to learn from."""
+    def dataset(self, folder: Path, action: str) -> "Source":
+        """What a `videofolder` dataset teaches of an action: its pairs of that action, and those that name none. Clips
+        made here carry their style, so that the text is what it was. Raises UserError: it cannot be read, or nothing to
+        learn from.
+        """
         from huvidpo_core.preferences.datasets import read_dataset
         from huvidpo_core.training.source import Source
 
         read = read_dataset(folder)
-        files = {
-            clip: path for pair, paths in read for clip, path in zip((pair.first, pair.second), paths, strict=True)
-        }
-        return Source.of([pair for pair, _ in read], files.__getitem__, lambda pair: pair.prompt)
+        if not (own := [(pair, paths) for pair, paths in read if pair.action in (action, "")]):
+            others = ", ".join(sorted({pair.action for pair, _ in read}))
+            raise UserError(f"{folder} has no pairs of the action '{action}', but of: {others}. Choose one of these.")
+        files = {clip: path for pair, paths in own for clip, path in zip((pair.first, pair.second), paths, strict=True)}
+
+        def text(pair: TrainingPair) -> str:
+            recipe = media.read_recipe(files[pair.first]) or {}
+            return self.text(pair.prompt, action, str(recipe.get("style", "")))
+
+        return Source.of([pair for pair, _ in own], files.__getitem__, text)
 
     def text(self, prompt: str, action: str, style: str) -> str:
         """The whole text that the models see; the prompt alone where the style is not known."""

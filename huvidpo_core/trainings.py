@@ -121,12 +121,14 @@ class Trainings(Runs):
                 "A dataset holds pairs, and the loss 'kto' learns from ratings of single clips. Leave out the dataset, "
                 "or choose another loss."
             )
+        if dataset and raters:
+            raise UserError("A dataset's pairs are what its raters agree on. Leave out --rater, or the dataset.")
         known = [] if dataset else self.supply.raters()
         if known and (unknown := [rater for rater in raters if rater not in known]):
             raise UserError(f"Nobody called '{unknown[0]}' has rated. Choose from: {', '.join(known)}.")
         if settings.single:
             return self.supply.ratings(action, raters)
-        return self.supply.dataset(dataset) if dataset else self.supply.votes(action, raters)
+        return self.supply.dataset(dataset, action) if dataset else self.supply.votes(action, raters)
 
     def _free_name(self, action: str) -> str:
         """For a LoRA that nobody has named."""

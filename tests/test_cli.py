@@ -115,6 +115,8 @@ def test_import_official_takes_a_new_action(run, tmp_path):
     assert (pack.action, pack.title) == ("ball_bounce", "Ball bounce")
     named = [*official[:-1], tmp_path / "named", "--action", "ball_bounce", "--title", " Rubber  ball "]
     assert run(*named)[0] == 0 and ActionPack.load(tmp_path / "named").title == "Rubber ball"
+    status, _, err = run(*official[:-2], "--action", "rain", "--family", "../elsewhere")
+    assert status == 2 and "no family '../elsewhere'. Choose one of: miniature, sd1" in err and err.count("\n") == 1
     status, _, err = run(*official, "--action", "../ball")
     assert status == 2 and "cannot be the name of an action" in err and err.count("\n") == 1
 

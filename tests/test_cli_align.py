@@ -193,6 +193,23 @@ def test_a_mistake_is_a_sentence_and_leaves_nothing(run, tmp_path, arguments, wo
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dataset_that_cannot_be_learned_from_is_a_sentence_and_leaves_nothing(run, profile, tmp_path):
+    """One of another action, one that is asked for whose votes they are, a clip that is no video: before anything is
+    begun, so that the same command works once it is mended."""
+    votes, out = make_dataset(tmp_path / "votes", profile, pairs=2), tmp_path / "run"
+    other = make_dataset(tmp_path / "other", profile, pairs=1)
+    (other / "metadata.jsonl").write_text((other / "metadata.jsonl").read_text().replace(ACTION, "snow"))
+    broken = make_dataset(tmp_path / "broken", profile, pairs=1)
+    (broken / "rejected0.mp4").write_text("hello")
+    for folder, flags, words in (
+        (votes, ["--rater", "ann"], "Leave out --rater"),
+        (other, [], f"no pairs of the action '{ACTION}', but of: snow"),
+        (broken, [], "rejected0.mp4 is not a video"),
+    ):
+        status, _, err = run("--action", ACTION, "--dataset", folder, *flags, "--output", out)
+        assert status == 2 and words in err and err.count("\n") == 1 and not out.exists()
+
+
 def test_a_folder_in_use_and_one_of_a_newer_version(run, profile, tmp_path):
     """Both stay as they are."""
     make_dataset(tmp_path / "votes", profile, pairs=1)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig
 from transformers import CLIPTextModel
 
 from huvidpo_core import media
@@ -14,6 +15,8 @@ from huvidpo_core.engine import Clip, Engine, Picture, Progress
 from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.generation.first_frame import FirstFramePainter
+from huvidpo_core.models import preference
+from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.recipe import Recipe
 from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_pack, make_profile
 
@@ -151,6 +154,20 @@ def test_a_pack_changes_the_motion_and_strength_zero_is_the_base(engine):
     assert not np.array_equal(frames_of(taught), frames_of(base))
     assert np.array_equal(frames_of(animate(engine, RECIPE.with_(strength=0.0))), frames_of(base))
     assert np.array_equal(frames_of(animate(engine, RECIPE.with_(pack=""))), frames_of(base))
+
+
+def test_strength_is_that_of_a_preference_too(profile, tmp_path):
+    """At 0 nothing of what stage 2 learned is left either."""
+    engine = Engine(profile, tmp_path / "data", device="cpu", packs=tmp_path / "packs")
+    make_pack(engine)
+    unet = engine._load().animator.unet
+    unet.add_adapter(LoraConfig(r=2, lora_alpha=16, init_lora_weights=False, target_modules=["to_q", "to_v"]), "x")
+    preference.save(unet, "x", ActionPack.load(engine._packs_folder / "horse_run").preference_file("liked"))
+    unet.delete_adapters("x")
+    liked = RECIPE.with_(pack="horse_run/liked")
+    assert not np.array_equal(frames_of(animate(engine, liked)), frames_of(animate(engine)))
+    base = animate(engine, RECIPE.with_(pack=""))
+    assert np.array_equal(frames_of(animate(engine, liked.with_(strength=0.0))), frames_of(base))
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path):
     with pytest.raises(UserError, match=r"clip\.mp4 could not be written"):
         write_mp4(tmp_path / "file" / "clip.mp4", moving_clip(), 8)
     (tmp_path / "taken.mp4").mkdir()
-    with pytest.raises(UserError, match=r"taken\.mp4 could not be written: Is a directory\.$"):
+    with pytest.raises(UserError, match=r"taken\.mp4 could not be written: Is a directory\. Choose another"):
         write_mp4(tmp_path / "taken.mp4", moving_clip(), 8)
     assert write_mp4(tmp_path / "new" / "folder" / "clip.mp4", moving_clip(), 8).is_file()
 

@@ -1,12 +1,17 @@
 """How much the votes give to learn from, and whose."""
 
+import json
+
 import pytest
 
+from huvidpo_core import media
 from huvidpo_core.config import load_actions, load_styles
 from huvidpo_core.errors import UserError
 from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.preferences.store import Store
+from huvidpo_core.recipe import Recipe
 from huvidpo_core.supply import RatedStock, Stock, Supply
+from tests.clips import moving_clip
 from tests.preferences.made import add_pair
 
 
@@ -111,6 +116,23 @@ def test_single_clips_of_one_kind_are_a_sentence(supply):
     supply.store.video("a").unlink()
     with pytest.raises(UserError, match="are bad"):
         supply.ratings("rain")
+
+
+def test_a_dataset_is_learned_from_with_the_words_of_its_clips(supply, tmp_path):
+    """Clips made here say what style they are of, and the text is what the votes would have; foreign ones are taken by
+    their prompt. Pairs of other actions stay out, those that name none do not."""
+    recipe = Recipe("a red umbrella", "rain", "cartoon").to_dict()
+    for name, said in (("a", recipe), ("b", recipe), ("c", None), ("d", None)):
+        media.write_mp4(tmp_path / f"{name}.mp4", moving_clip(4), 8, said)
+    rows = [
+        {"chosen_file_name": f"{one}.mp4", "rejected_file_name": f"{two}.mp4", "prompt": "a red umbrella"} | more
+        for one, two, more in (("a", "b", {"action": "rain"}), ("c", "d", {}), ("a", "c", {"action": "smile"}))
+    ]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = supply.dataset(tmp_path, "rain").pairs
+    whole = supply.text("a red umbrella", "rain", "cartoon")
+    assert [(each.clips, each.text) for each in found] == [(("a", "b"), whole), (("c", "d"), "a red umbrella")]
+    assert whole != "a red umbrella" and len(supply.dataset(tmp_path, "smile").pairs) == 2
 
 
 def test_nothing_to_learn_from_is_a_sentence(supply):

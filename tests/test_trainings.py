@@ -137,6 +137,9 @@ def test_what_is_unknown_is_a_sentence(engine, vote, tmp_path):
         ("loss_type = 'hinge'\nlabel_smoothing = 0.1", "neither label_smoothing"),
         ("eps = 0.0", "'eps'"),
         ("steps = -1", "'steps'"),
+        ("seed = -1", "'seed'"),
+        ("seed = 4294967296", "'seed'"),
+        ("[lora]\nalpha = inf", "'lora.alpha'"),
     ):
         (tmp_path / "mine.toml").write_text(text)
         with pytest.raises(UserError, match=words):

@@ -70,7 +70,7 @@ def read_prompts(path: Path) -> str:
 
 def _in_folder(folder: Path) -> list[Source]:
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}.")
+        raise UserError(f"There is no folder {folder}. Check how it is written.")
     found = {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
@@ -85,7 +85,7 @@ def _in_folder(folder: Path) -> list[Source]:
         if path.suffix.lower() == ".mp4" or path.with_suffix("") not in videos
     ]
     if not sources:
-        raise UserError(f"There is no MP4 or GIF in {folder}.")
+        raise UserError(f"There is no MP4 or GIF in {folder}. Choose a folder of clips.")
     return sources
 
 

@@ -144,15 +144,15 @@ class Models:
         return self.animators.own
 
     def use_pack(self, folder: Path, pack: str | None, strength: float) -> ActionPack | None:
-        """Put an action pack, 'NAME', 'NAME/PREFERENCE' or 'NAME@lamp', into the video UNet; nothing for the bare base
-        model, nor for AnimateDiff, which has a UNet of its own."""
+        """Put an action pack, 'NAME', 'NAME/PREFERENCE' or 'NAME@lamp', into the video UNet, both its parts at this
+        strength; nothing for the bare base model, nor for AnimateDiff, which has a UNet of its own."""
         if not pack or pack == ANIMATEDIFF:
             remove_pack(self.animator.unet)
             return None
         name, _, preference = pack.partition("/")
         key_frames = "first" if name.endswith(LAMP) else None
         chosen = ActionPack.load(folder / name.removesuffix(LAMP))
-        apply_pack(self.animator.unet, chosen, preference or None, strength, key_frames=key_frames)
+        apply_pack(self.animator.unet, chosen, preference or None, strength, strength, key_frames=key_frames)
         return chosen
 
 

@@ -131,16 +131,17 @@ class VideoUNet(UNet2DConditionModel):
         """Load a published HuViDPO or LAMP UNet folder (config.json and its weights, .safetensors or .bin), strictly.
 
         Args:
-            folder: the checkpoint folder's `unet/`.
+            folder: the checkpoint folder, or its `unet/`.
             key_frames: "first+previous" for HuViDPO's attention, "first" for LAMP's; the checkpoint does not say.
 
         Raises:
             UserError: no such folder, a field or block that is not known, or a tensor that is missing, too many, of
                 the wrong shape or unreadable; the message names it.
         """
+        folder = official.unet_of(Path(folder))
         with torch.device("meta"):
-            unet = cls.from_config(official.read_config(Path(folder)), key_frames=key_frames)
-        official.load_weights(unet, Path(folder))
+            unet = cls.from_config(official.read_config(folder), key_frames=key_frames)
+        official.load_weights(unet, folder)
         return unet.eval()
 
     @staticmethod
@@ -162,7 +163,7 @@ class VideoUNet(UNet2DConditionModel):
 
         Args:
             sample: noisy latents (b, c, f, h, w), any f >= 1.
-            timestep: one number, () or (b,).
+            timestep: one number, (), (1,) or (b,).
             encoder_hidden_states: text (b, l, c_text), the same for all frames of a clip.
             return_dict: False for a tuple.
 
@@ -173,7 +174,7 @@ class VideoUNet(UNet2DConditionModel):
             raise ValueError(f"sample has shape {tuple(sample.shape)}; a clip is (b, c, f, h, w).")
         frames = self.frames.value = sample.shape[2]
         if torch.is_tensor(timestep) and timestep.ndim:
-            timestep = timestep.repeat_interleave(frames)
+            timestep = timestep.expand(len(sample)).repeat_interleave(frames)
         text = encoder_hidden_states.repeat_interleave(frames, dim=0)
         rows = super().forward(fold(sample), timestep, text, return_dict=False)[0]
         clip = unfold(rows, frames).contiguous()

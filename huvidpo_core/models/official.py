@@ -20,6 +20,12 @@ _PEFT = "base_model.model."
 _ADVICE = "choose a complete HuViDPO or LAMP checkpoint."
 
 
+def unet_of(folder: Path) -> Path:
+    """The `unet/` of a checkpoint folder; a folder that is one already stays."""
+    inner = folder / "unet"
+    return inner if inner.is_dir() and not (folder / "config.json").is_file() else folder
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """The constructor arguments of the 2D UNet below a published checkpoint.
 

@@ -75,7 +75,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"{path} is not there.") from None
+        raise UserError(f"{path} is not there. Check how it is written.") from None
     except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         if out_of_memory(error):  # the file is not at fault
             raise

@@ -15,7 +15,7 @@ import numpy as np
 
 from huvidpo_core import media
 from huvidpo_core.errors import UserError
-from huvidpo_core.preferences.pairs import TrainingPair, winner_first
+from huvidpo_core.preferences.pairs import TrainingPair, majority, winner_first
 
 METADATA = "metadata.jsonl"
 TINY = (16, 16)  # px: enough to count frames
@@ -34,10 +34,11 @@ class _Row(NamedTuple):
 def read_dataset(folder: Path) -> list[tuple[TrainingPair, tuple[Path, Path]]]:
     """The pairs of a dataset, each with the files of its `first` and its `second` clip, in the order of the rows.
 
-    A clip's id is its file's name, without the ending; with its folders where two files have the same name.
+    Rows about the same two clips are one pair, judged by the raters of all (`pairs.majority`). A clip's id is its
+    file's name, without the ending; with its folders where two files have the same name.
 
     Raises:
-        UserError: there is no such dataset, a row is none, or a clip is not there; the sentence says which.
+        UserError: there is no such dataset, a row is none, or a clip is not there or no video; the sentence says which.
     """
     path = folder / METADATA
     try:
@@ -46,6 +47,8 @@ def read_dataset(folder: Path) -> list[tuple[TrainingPair, tuple[Path, Path]]]:
         raise UserError(
             f"{folder} holds no {METADATA}. Choose a videofolder dataset of pairs, such as `export` writes."
         ) from None
+    except NotADirectoryError:
+        raise UserError(f"{folder} is a file. Choose the dataset's folder, that which holds {METADATA}.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}). Copy it anew.") from error
     frames = _Counted(folder)
@@ -53,19 +56,32 @@ def read_dataset(folder: Path) -> list[tuple[TrainingPair, tuple[Path, Path]]]:
     if not rows:
         raise UserError(f"{path} holds no pairs.")
     files = {PurePosixPath(name) for row in rows for name in (row.chosen, row.rejected)}
+    for file in sorted(files):
+        media.read_video(folder / file, max_frames=1, size=TINY)  # or it would be found out in the middle of a training
     unique = len({file.stem for file in files}) == len(files)
 
     def clip_id(name: str) -> str:
         file = PurePosixPath(name)
         return file.stem if unique else str(file.with_suffix(""))
 
-    pairs = []
+    together: dict[frozenset[str], list[_Row]] = {}
     for row in rows:
-        chosen, rejected = clip_id(row.chosen), clip_id(row.rejected)
-        pair = winner_first(chosen, rejected, row.mask, row.prompt, row.action, row.raters, 1.0)
-        one, other = folder / row.chosen, folder / row.rejected
-        pairs.append((pair, (one, other) if pair.first == chosen else (other, one)))
+        together.setdefault(frozenset((row.chosen, row.rejected)), []).append(row)
+    pairs = []
+    for group in together.values():
+        first, second, mask, prompt, action, raters = _as_one(group)
+        pair = winner_first(clip_id(first), clip_id(second), mask, prompt, action, raters, 1.0)
+        one, other = folder / first, folder / second
+        pairs.append((pair, (one, other) if pair.first == clip_id(first) else (other, one)))
     return pairs
+
+
+def _as_one(rows: list[_Row]) -> _Row:
+    """Rows about the same two clips as one: in each frame what more than half of all their raters say."""
+    length = min(len(row.mask) for row in rows)
+    masks = [row.mask[:length] * (1 if row.chosen == rows[0].chosen else -1) for row in rows]
+    raters = [row.raters for row in rows]
+    return rows[0]._replace(mask=majority(masks, raters), raters=sum(raters)) if len(rows) > 1 else rows[0]
 
 
 class _Counted(dict[str, int]):

@@ -5,7 +5,7 @@ clip's length. Frame 0 is the picture both were animated from, so its entry is a
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -43,15 +43,17 @@ def mask_of(answer: Answer) -> np.ndarray:
     return mask
 
 
-def majority(masks: Iterable[np.ndarray]) -> np.ndarray:
-    """Several raters' masks `(f,)` as one: per frame what more than half of them say; where no answer has that, 0.
+def majority(masks: Iterable[np.ndarray], raters: Sequence[int] = ()) -> np.ndarray:
+    """Several raters' masks `(f,)` as one: per frame what more than half of them say; where no answer has that, 0. A
+    mask may be that of several `raters`, as many as said so; by default each is of one.
 
     A tie is an answer like the others. A split panel says nothing rather than something, which is how DenseDPO (Wu et
     al. 2025) treats a labeller that contradicts itself.
     """
     stack = np.stack(list(masks))
-    half = len(stack) / 2
-    return ((stack > 0).sum(0) > half).astype(np.int8) - ((stack < 0).sum(0) > half).astype(np.int8)
+    voices = np.array(raters or [1] * len(stack))
+    first, second = (voices @ side > voices.sum() / 2 for side in (stack > 0, stack < 0))
+    return first.astype(np.int8) - second.astype(np.int8)
 
 
 def from_votes(answers: Iterable[Answer]) -> list[TrainingPair]:

@@ -21,7 +21,8 @@ from huvidpo_core.training.kinds import KINDS, LOSS_TYPES
 
 @dataclass(frozen=True)
 class PreferenceLoss:
-    """A loss (), and for every pair its implicit reward margin (b,): above 0 the policy agrees with the label.
+    """A loss (), and for every pair its implicit reward margin (b,): above 0 the policy agrees with the label. It is
+    beta/2 times the mean over labelled frames whatever the kind, so that kinds can be compared.
 
     `count` () is how many pairs (for "dense", frames) the loss is the mean of: several batches or processes together
     have the loss sum(loss * count) / sum(count).

@@ -86,7 +86,7 @@ class RunFolder:
                     f"{self.path} was written by a newer version of this program (layout {version}). Update to open it."
                 )
             return _checked({"kind": "align"} | values)  # the first records did not say
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"There is no training run in {self.path}. Check the folder's name.") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.path / 'run.json'} is damaged ({error}). Start the training anew.") from error
@@ -95,9 +95,12 @@ class RunFolder:
         """Ask for this many steps in all, before it is resumed; `passes` is what 0 comes to, where that is known.
 
         Raises:
-            UserError: no such number, it has done as many, or it ended before its last step, and would again.
+            UserError: no such number, it has done as many, it ended before its last step, and would again, or it is
+                running.
         """
         asked, state = self.asked(), self.state()
+        if state.status == "running":
+            raise UserError("This training is running already. Stop it first, then ask for more steps.")
         least, words = (1, "1") if asked["kind"] == "teach" else (0, "0 (twelve passes over the pairs)")
         if steps < least:
             raise UserError(f"The number of steps is {steps}. Choose {words} or more.")

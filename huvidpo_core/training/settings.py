@@ -116,8 +116,9 @@ class AlignSettings:
             ("patience", self.patience >= 1, "1 or more"),
             ("least_motion", 0 <= self.least_motion <= 1, "0 to 1"),
             ("winner_rise", self.winner_rise >= 0, "0 or more"),
+            ("seed", 0 <= self.seed < 2**32, "0 to 4294967295"),
             ("lora.rank", self.lora.rank >= 1, "1 or more"),
-            ("lora.alpha", self.lora.alpha > 0, "more than 0"),
+            ("lora.alpha", 0 < self.lora.alpha < math.inf, "more than 0"),
             ("lora.dropout", 0 <= self.lora.dropout < 1, "0 to 1"),
         )
         require("the alignment", ranges)

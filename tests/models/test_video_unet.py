@@ -97,6 +97,7 @@ def test_timesteps_in_every_form(unet: VideoUNet, clip: Clip) -> None:
     together = unet(sample, 20, text).sample
     assert torch.equal(together, unet(sample, torch.tensor(20), text).sample)
     assert torch.equal(together, unet(sample, torch.tensor([20, 20]), text).sample)
+    assert torch.equal(together, unet(sample, torch.tensor([20]), text).sample)
     assert torch.equal(together, unet(sample, 20, text, return_dict=False)[0])
     mixed = unet(*clip).sample
     for j in range(2):

@@ -83,6 +83,21 @@ def segment(start: object = 0, end: object = 3, better: object = "chosen") -> di
     return {"start": start, "end": end, "better": better}
 
 
+def test_rows_about_the_same_clips_are_one_pair(clips, tmp_path):
+    """Three raters for the first clip, one against: it is better. One of each: nothing is said, as with votes. A half
+    that two say and one denies is kept, wherever the clip stands in a row."""
+    other_way = {"chosen_file_name": ROW["rejected_file_name"], "rejected_file_name": ROW["chosen_file_name"]}
+    half = {"frames": 6, "segments": [{"start": 0, "end": 3, "better": "rejected"}]}
+    for number, (rows, mask) in enumerate((
+        ([ROW | {"raters": {"chosen": 3}}, ROW | other_way], [0, 1, 1, 1, 1, 1]),
+        ([ROW, ROW | other_way], [0, 0, 0, 0, 0, 0]),
+        ([ROW, ROW | other_way | half, ROW | {"tie": True}], [0, 1, 1, 0, 0, 0]),
+    )):  # fmt: skip
+        ((pair, files),) = read_dataset(write(tmp_path / str(number), clips, *rows))
+        assert (pair.first, pair.mask.tolist(), files[0].name) == ("0", mask, "0.mp4")
+        assert pair.raters == len(rows) + 2 * (number == 0)
+
+
 BAD = [
     ("{", "line 1 is no JSON"),
     ("[1]", "not a table"),

@@ -51,6 +51,16 @@ def test_only_the_number_of_steps_can_be_changed_later(run):
         run.prolong(-1)
 
 
+def test_a_running_one_is_left_as_it_was_asked_for(run):
+    """Its process has read what it goes by; a later one would go by something else."""
+    before = run.asked()
+    with carrying(run.path):
+        run.tell(status="running")
+        with pytest.raises(UserError, match="running already"):
+            run.prolong(9)
+    assert run.asked() == before
+
+
 def test_no_fewer_steps_than_it_has_done_can_be_asked_for(run):
     """As many neither, also where 0 comes to that; nor more of one that ended by itself. The record stays."""
     run.tell(status="stopped", step=10, steps=20)

@@ -24,7 +24,7 @@ def test_port_in_use(tmp_path):
         done = start("--port", port, "--profile", "miniature", "--data", tmp_path / "data")
     assert done.returncode == 2
     assert done.stderr.strip().splitlines() == [
-        f"Port {port} on 127.0.0.1 cannot be opened; is it in use? Try another --port."
+        f"127.0.0.1:{port} cannot be opened; is it in use? Try another --port or --host."
     ]
 
 
