@@ -1,17 +1,22 @@
 """`align` on the command line: a whole run on tiny models, resumed and prolonged, and a sentence for each mistake."""
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from huvidpo_core import cli, cli_training, engine
+from huvidpo_core.config import ROOT
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.models.menu import PackMenu
 from huvidpo_core.models.pack_weights import apply_pack
 from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.runs import ENVIRONMENT
 from huvidpo_core.training.align import Aligner
 from huvidpo_core.training.record import RESULT, RunFolder
 from tests.tiny_models import make_profile
@@ -222,3 +227,23 @@ def test_a_folder_in_use_and_one_of_a_newer_version(run, profile, tmp_path):
         status, _, err = run(*flags, "--output", tmp_path / "run")
         assert status == 2 and words in err
         assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+
+
+def test_its_process_is_what_the_app_would_have_started(tmp_path):
+    """With the environment that a training holds less memory in, but for what is set; other commands go on as they
+    are."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif 'huvidpo_core' in sys.orig_argv:\n"
+        "    print(os.environ.get('GLIBC_TUNABLES'), os.environ.get('OMP_WAIT_POLICY'))\n"
+    )
+    bare = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
+    bare["PYTHONPATH"] = str(tmp_path)
+    tunables = ENVIRONMENT["GLIBC_TUNABLES"]
+    for command, own, seen in (
+        ("align", {}, ["None None", f"{tunables} passive"]),
+        ("align", {"GLIBC_TUNABLES": "mine", "OMP_WAIT_POLICY": "active"}, ["mine active"]),
+        ("memory", {}, ["None None"]),
+    ):
+        asked = [sys.executable, "-m", "huvidpo_core", command, "--nothing"]
+        done = subprocess.run(asked, env=bare | own, cwd=ROOT, capture_output=True, text=True)
+        assert (done.returncode, done.stdout.splitlines(), done.stderr.count("\n")) == (2, seen, 1), done.stderr
