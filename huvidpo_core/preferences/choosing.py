@@ -41,6 +41,13 @@ def unanswered(session: Session, rater: str, action: str | None) -> list[Candida
     return [Candidate(*row) for row in session.execute(of_action(query, action))]
 
 
+def round_waits(session: Session, rater: str, action: str | None, is_there: Callable[[str], bool]) -> bool:
+    """Whether there is a pair of two models that this rater has not been given yet."""
+    seen = select(ShowingRow.pair).where(ShowingRow.rater == rater)
+    query = select(PairRow.first, PairRow.second).where(PairRow.source == "models", PairRow.id.not_in(seen))
+    return any(is_there(first) and is_there(second) for first, second in session.execute(of_action(query, action)))
+
+
 def repeatable(session: Session, rater: str, action: str | None) -> list[Candidate]:
     """What this rater answered once, not skipped and not only just now: each with its sides swapped."""
     again = aliased(ShowingRow)
@@ -72,7 +79,8 @@ def choose(
     least = list(islice((entry for entry in sorted(fresh, key=itemgetter(0, 1)) if whole(entry[2])), SHORT_LIST))
     if not least:
         return None
-    if lot.random() < REPEATS and (old := list(filter(whole, repeatable(session, rater, action)))):
+    (ordinary, _), *_ = least[0]
+    if ordinary and lot.random() < REPEATS and (old := list(filter(whole, repeatable(session, rater, action)))):
         return lot.choice(old)
     strength = _strengths(session, {clip for _, _, pair in least for clip in (pair.first, pair.second)})
     return min(least, key=lambda entry: (entry[0], abs(strength[entry[2].first] - strength[entry[2].second])))[2]

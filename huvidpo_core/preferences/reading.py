@@ -35,11 +35,12 @@ def showing(row: ShowingRow, pair: PairRow) -> Showing:
 
 
 def unanswered_showings(
-    session: Session, rater: str, action: str | None, is_there: Callable[[str], bool]
+    session: Session, rater: str, action: str | None, is_there: Callable[[str], bool], *, urgent: bool = False
 ) -> list[Showing]:
     """What this rater was given and has not answered, if its clips are still there, in the order it is to be shown.
 
-    What was taken back comes first, the last undo before the one before it; then the oldest showing.
+    What was taken back comes first, the last undo before the one before it; then pairs of two models, then the oldest
+    showing. `urgent`: the first two kinds only.
     """
     standing = exists().where(VoteRow.showing == ShowingRow.id, STANDS)
     taken_back = select(func.max(VoteRow.superseded)).where(VoteRow.showing == ShowingRow.id).scalar_subquery()
@@ -47,8 +48,10 @@ def unanswered_showings(
         select(ShowingRow, PairRow)
         .join(PairRow, PairRow.id == ShowingRow.pair)
         .where(ShowingRow.rater == rater, ~standing)
-        .order_by(taken_back.desc().nulls_last(), ShowingRow.created)
+        .order_by(taken_back.desc().nulls_last(), PairRow.source != "models", ShowingRow.created)
     )
+    if urgent:
+        query = query.where(taken_back.is_not(None) | (PairRow.source == "models"))
     rows = session.execute(of_action(query, action))
     return [showing(*row) for row in rows if is_there(row.ShowingRow.left) and is_there(row.ShowingRow.right)]
 

@@ -87,13 +87,15 @@ class Votes:
     def show(self, rater: str, action: str | None = None, after: str = "") -> Showing | None:
         """The pair this rater is to judge now, or None when there is none left.
 
-        It stays the same, sides and all, until it is answered. About one in ten comes a second time, sides swapped.
+        It stays the same, sides and all, until it is answered or a round's pair is there, which goes before others.
+        About one in ten comes a second time, sides swapped.
         With `after`, the id of a showing, what comes when that is answered: a page may load it meanwhile.
         """
         rater = check_rater(rater)
 
         def given(session: Session) -> Showing | None:
-            waiting = reading.unanswered_showings(session, rater, action, self._is_there)
+            urgent = choosing.round_waits(session, rater, action, self._is_there)
+            waiting = reading.unanswered_showings(session, rater, action, self._is_there, urgent=urgent)
             return next((showing for showing in waiting if showing.id != after), None)
 
         with self._database.reading() as session:  # the slow part, while others may write

@@ -31,7 +31,8 @@ class AlignSettings:
     Attributes:
         loss: kind of `losses.preference_loss`: "huvidpo", "dense" or "dense-sum"; or "kto" (`single.kto_loss`), which
             learns from ratings of single clips: a pair is one clip then in what follows.
-        loss_type, label_smoothing, tie_threshold, winner_anchor: its options.
+        loss_type, label_smoothing, tie_threshold, winner_anchor: its options. With a tie_threshold every frame without
+            a winner is one that was judged equal, those that nobody marked or raters contradict each other in, too.
         beta: in the loss's own convention; 0: measured so that the gradient factor becomes `gradient_factor`.
         gradient_factor: what `beta` is calibrated to, 0.2..0.45.
         steps: optimizer steps at most; 0: twelve passes over the pairs, as published.

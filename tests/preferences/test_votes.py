@@ -128,6 +128,27 @@ def test_pairs_of_two_models_come_before_all_others(store):
     assert all("old" in pair for pair in order[:2]) and all("old" not in pair for pair in order[2:5])
 
 
+def test_a_round_goes_before_a_pair_that_is_open(store):
+    """One that is made while an ordinary pair is shown and the next is loaded: these two come when it is answered, and
+    what was taken back before all."""
+    for name in "pqr":
+        add_pair(store, name)
+    open_ = store.votes.show("ann")
+    next_ = store.votes.show("ann", after=open_.id)
+    clips = [add_clip(store, name) for name in ("old", "new", "newer")]
+    rounds = {
+        store.votes.add_pair("old", other, source="models", prompt="a red horse", action="rain") for other in clips[1:]
+    }
+    order = []
+    for _ in rounds:
+        order.append(store.votes.show("ann"))
+        assert order[-1] == store.votes.show("ann")
+        store.votes.vote(order[-1].id, "ann", LEFT)
+    assert {answer.pair for answer in store.votes.history("ann")} == rounds
+    assert [store.votes.show("ann"), store.votes.show("ann", after=open_.id)] == [open_, next_]
+    assert store.votes.undo("ann") == order[-1] == store.votes.show("ann")
+
+
 def test_actions_are_apart(store):
     """Who asks for one action gets its pairs only; counts are by action, and skipped pairs do not count."""
     add_pair(store, "p", "rain"), add_pair(store, "q", "smile")
