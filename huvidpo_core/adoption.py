@@ -77,8 +77,10 @@ def adopt(run: RunFolder, packs: Path, name: str = "", more: Mapping[str, Any] |
         name = name or use.trial
         if name != use.trial:
             cards.rename(pack.preference_file(use.trial), cards.free_file(pack, name))
-        cards.write_samples(pack.preference_file(name), clips)
-        cards.write_card(pack.preference_file(name), card)
+        file = pack.preference_file(name)
+        cards.write_samples(file, clips)
+        before = cards.former(file)  # clips of its round carry the name it was tried under
+        cards.write_card(file, card | ({cards.FORMER: before} if before else {}))
     else:
         name = name or _free(pack, run.asked()["name"])
         cards.put(pack, name, run.path / RESULT, card, clips)

@@ -16,6 +16,7 @@ from pathlib import Path
 from huvidpo_core import adoption
 from huvidpo_core.config import Action
 from huvidpo_core.errors import UserError
+from huvidpo_core.models.menu import PackMenu
 from huvidpo_core.pairing import Order
 from huvidpo_core.preferences.records import Estimate
 from huvidpo_core.recipe import Recipe
@@ -93,9 +94,10 @@ class BlindRounds:
         """The new model's clip in each pair of this run's rounds, by the pair's id."""
         use, store = adoption.used(run, self.packs), self.supply.store
         names = {f"{use.pack}/{name}" for name in (use.trial, use.adopted, *use.former) if name}
-        texts, _ = self._trained(run)
+        called_now, (texts, _) = PackMenu(self.packs).now, self._trained(run)
         pairs = store.votes.pairs("models", run.asked()["action"])
         clips = store.find({clip for pair in pairs.values() for clip in pair}).values()
+        names |= {model for model in {clip.model for clip in clips} if called_now(model) in names}
         old = {clip.id for clip in clips if clip.model == use.pack}
         new = {
             clip.id
@@ -124,7 +126,7 @@ class BlindRounds:
         return unseen(self.supply.actions[action], self.supply.styles, styles, count, random.SystemRandom(), trained)
 
     def _knows(self, texts: Collection[str], recipe: Mapping[str, str]) -> bool:
-        """Whether a clip of this recipe shows a scene that is among the texts; a dataset's have no style."""
+        """Whether a clip of this recipe shows a scene that is among the texts; a foreign dataset's have no style."""
         prompt = recipe.get("prompt", "")
         whole = self.supply.text(prompt, recipe.get("action", ""), recipe.get("style", ""))
         return prompt in texts or whole in texts

@@ -36,7 +36,7 @@ from huvidpo_core.models.painter_menu import PainterMenu
 from huvidpo_core.pairing import READY, Order, Pairing, PairMaker, PairQueue
 from huvidpo_core.picture_rounds import Look, PictureRounds
 from huvidpo_core.picture_trainings import PictureTrainings
-from huvidpo_core.preferences.store import Store
+from huvidpo_core.preferences.store import DRAWN_BY, Store
 from huvidpo_core.progress import Progress
 from huvidpo_core.published import Published
 from huvidpo_core.rating import Rating
@@ -122,7 +122,7 @@ class Engine(Rating):
         clips = Gallery(store)
         self._studio = Studio(profile, bench, self._packs_folder, clips, self.actions, self.styles)
         pairing = Pairing(PairMaker(self._studio, clips, store.votes), store.votes)
-        super().__init__(profile, data, store, bench, clips, pairing, self.actions, self.styles)
+        super().__init__(profile, data, store, bench, clips, pairing, self.actions, self.styles, self.called_now)
 
         self.trainings = Trainings(
             data, profile, device, self.store, self._packs_folder, self.actions, self.styles, plan
@@ -175,10 +175,16 @@ class Engine(Rating):
         """Who may draw the first frame, the profile's own first."""
         return self._painters.choices()
 
-    def packs(self, action: str, trials: bool = False) -> list[PackChoice]:
-        """The menu of an action: its packs and their preference LoRAs on disk now, the default first, base last; with
-        `trials` those in blind rounds, too, which are for naming only."""
+    def packs(self, action: str | None = None, trials: bool = False) -> list[PackChoice]:
+        """The menu of an action, or of all: packs and their preference LoRAs on disk now, the default first, base last;
+        with `trials` those in blind rounds, too, which are for naming only."""
         return self._menu.choices(action, trials)
+
+    def called_now(self, name: str) -> str:
+        """What a motion, a painter, or the model that a vote names is called now: LoRAs that were renamed are followed,
+        unless another has the name. One that is gone keeps its name."""
+        motion, drawn_by, painter = name.partition(DRAWN_BY)
+        return f"{self._painters.now(self._menu.now(motion))}{drawn_by}{self._painters.now(painter)}"
 
     def words(self, prompt: str) -> Reading:
         """Which words of a prompt the first-frame model understands; loads no model."""

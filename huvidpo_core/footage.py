@@ -89,6 +89,8 @@ def look(files: Sequence[Path], template: str, video: VideoConfig, compose: Comp
         raise UserError(f"The prompt has {len(template):,} characters; at most {MAX_PROMPT:,} are read. Shorten it.")
     clips, words = _find(files)
     if len(clips) < FEWEST:
+        for path in clips:
+            view(path, video)  # what is no video is the mistake to be told
         there = "There is one clip only" if clips else "There is no clip"
         raise UserError(f"{there}. Give at least {FEWEST} videos of one action; {GOOD} to 16 are good.")
     shots, views, notes, problems = [], [], [], []
@@ -187,11 +189,22 @@ def _remarks_on_all(shots: Sequence[Shot], views: Sequence[View], template: str,
             f"There are {len(shots)} clips only. {GOOD} to 16 are good; fewer are soon learned by heart, and then "
             "every scene looks like one of them."
         )
-    if short := sum(shot.take.frames < video.frames for shot in shots):
+    length = video.frames / video.fps
+    few = [seen for seen in views if seen.frames < video.frames]
+    thin = [seen for seen in few if seen.frames / seen.fps >= length]
+    if short := len(few) - len(thin):
         are = "clip is" if short == 1 else "clips are"
         found.append(
-            f"{short} {are} shorter than the {video.frames} frames of a clip made here ({video.frames / video.fps:.3g} "
-            "seconds): what comes after is not taught by them."
+            f"{short} {are} shorter than the {video.frames} frames of a clip made here ({length:.3g} seconds): what "
+            "comes after is not taught by them."
+        )
+    if thin:
+        last = "1 clip lasts" if len(thin) == 1 else f"{len(thin)} clips last"
+        most, rate = max((seen.frames, seen.fps) for seen in thin)
+        found.append(
+            f"{last} the {length:.3g} seconds of a clip made here, and only {most} of its {video.frames} frames: taken "
+            f"evenly, theirs come at {rate:.3g} a second and not {video.fps}. Bring longer ones, or some with "
+            f"{video.fps} frames a second."
         )
     if cropped := [seen for seen in views if seen.cut > CUT]:
         are = "clip has" if len(cropped) == 1 else "clips have"
@@ -209,7 +222,8 @@ def _remarks_on_all(shots: Sequence[Shot], views: Sequence[View], template: str,
     gaps = sum(shot.take.text == without_gap(template) for shot in shots) if "{}" in template else 0
     if gaps == len(shots):
         found.append(
-            "Nothing says what {} stands for, so it is left out. A text file beside each clip, of the same name, can."
+            "Nothing says what {} stands for, so it is left out. In Teach, type it under each clip; or put a text file "
+            "of the same name beside it."
         )
     elif gaps:
         whose = "of one clip" if gaps == 1 else f"of {gaps} clips"

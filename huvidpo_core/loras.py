@@ -63,7 +63,7 @@ class Loras:
         ]
 
     def rename(self, lora: str, name: str) -> str:
-        """Give it another name; returns its new id. What was made with it keeps the old name in its recipe."""
+        """Give it another name; returns its new id. What was made with it keeps the old one, which leads here."""
         name = name.strip()
         if lora.startswith(PREFIX):
             cards.rename(self._file(lora), self._painters.free_file(name))

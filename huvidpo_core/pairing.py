@@ -9,6 +9,7 @@ import logging
 import random
 import secrets
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import suppress
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 READY = 3  # pairs that are kept ready while somebody rates
 MOST = 200  # pairs in one order
+TOLD = 600  # seconds for which it is told why an order ended early
 MADE = ("settings", "seeds", "structural", "models")  # `Order.source`
 
 
@@ -63,8 +65,8 @@ class Order:
 
 class PairQueue(NamedTuple):
     """Pairs this rater may judge at once; what is being done for the next one, empty when nothing is; pairs that wait
-    to be made; why the last order ended early, empty when it did not; how many are kept ready while somebody rates, 0
-    when none is made but what was ordered."""
+    to be made; why an order ended early, told for `TOLD` seconds, else empty; how many are kept ready while somebody
+    rates, 0 when none is made but what was ordered."""
 
     ready: int
     making: str
@@ -143,7 +145,7 @@ class Pairing:
         self._stop = threading.Event()  # of the pair being made
         self._kept: dict[str, Order] = {}  # by action, the newest last: what is made more of while somebody rates
         self._rater = ""
-        self._error = ""
+        self._error, self._failed = "", 0.0  # why an order ended early, and when
 
     def order(self, order: Order) -> None:
         """Make these pairs, after those ordered before. Raises UserError for an order that cannot be carried out."""
@@ -174,12 +176,15 @@ class Pairing:
             of_action = [order for order in self._waiting if action in (None, order.recipe.action)]
             making = self._current is not None and action in (None, self._current.recipe.action)
             words = _words(self._progress) if making else ""
-            error, kept = self._error, READY if (action in self._kept if action else self._kept) else 0
+            error = self._error if time.monotonic() - self._failed < TOLD else ""
+            kept = READY if (action in self._kept if action else self._kept) else 0
         return PairQueue(self._votes.open_pairs(rater or "nobody", action), words, len(of_action), error, kept)
 
     def stop(self) -> None:
-        """Forget all orders and end the pair being made at its next step; what is finished stays."""
+        """Forget all orders, and why one ended early, and end the pair being made at its next step; what is finished
+        stays."""
         with self._changed:
+            self._error = ""
             self._waiting.clear()
             self._kept.clear()
             self._stop.set()
@@ -218,7 +223,7 @@ class Pairing:
                 error = f"A pair could not be made ({type(problem).__name__}). The server's log says more."
             with self._changed:
                 if error:  # the rest of the order would fail alike
-                    self._error = error
+                    self._error, self._failed = error, time.monotonic()
                     self._waiting = deque(each for each in self._waiting if each is not order)
                     self._kept = {action: each for action, each in self._kept.items() if each is not order}
                 order = self._take()

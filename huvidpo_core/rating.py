@@ -1,7 +1,7 @@
 """The use cases of rating: pairs are made and shown, answers taken, what they say told, votes sent and brought."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -33,11 +33,13 @@ class Rating:
         pairing: Pairing,
         actions: Mapping[str, Action],
         styles: Mapping[str, Style],
+        called_now: Callable[[str], str],
     ) -> None:
-        """Of the clips and votes in `store`, below `data`; `bench` has the profile's judge, `pairing` makes pairs."""
+        """Of the clips and votes in `store`, below `data`; `bench` has the profile's judge, `pairing` makes pairs,
+        `called_now` tells of a model that a vote names what it is called now."""
         self.profile, self.data, self.store = profile, data, store
         self.actions, self.styles = actions, styles
-        self._bench, self._clips, self._pairing = bench, clips, pairing
+        self._bench, self._clips, self._pairing, self._called_now = bench, clips, pairing, called_now
 
     # Pairs
 
@@ -111,7 +113,9 @@ class Rating:
 
     def vote(self, showing_id: str, rater: str, ballot: Ballot) -> Revealed:
         """Take an answer, durable when this returns. Raises UserError for any that cannot be one."""
-        return self.store.votes.vote(showing_id, rater, ballot)
+        told = self.store.votes.vote(showing_id, rater, ballot)
+        left, right = map(self._called_now, (told.left_model, told.right_model))
+        return replace(told, left_model=left, right_model=right)
 
     def rate_clip(self, clip_id: str, rater: str, score: int) -> None:
         """Rate one clip alone, 1 to 5, in place of this rater's earlier score for it: the paper's way, whose pairs are
@@ -152,7 +156,9 @@ class Rating:
 
         answers = self.store.votes.history(rater, action)
         clips = {clip for answer in answers for clip in (answer.left, answer.right)}
-        models = {clip.id: clip.model for clip in self.store.find(clips).values()}
+        names = {clip.id: clip.model for clip in self.store.find(clips).values()}
+        now = {name: self._called_now(name) for name in set(names.values())}  # a LoRA that was renamed is one model
+        models = {clip: now[name] for clip, name in names.items()}
         return report(answers, models, self.store.motions(clips, clip_motion))
 
     # Exchange

@@ -44,8 +44,9 @@ class Studio:
         self._actions, self._styles = actions, styles
 
     def complete(self, recipe: Recipe) -> Recipe:
-        """The recipe with every 'profile's own' filled in, checked. Raises UserError."""
+        """The recipe, checked, every 'profile's own' filled in, LoRAs by their present names. Raises UserError."""
         recipe.check(self._actions, self._styles)
+        recipe = recipe.with_(pack=recipe.pack and self._menu.now(recipe.pack))
         video = self.profile.video
         steps, guidance = video.steps if recipe.sampler == "fast" else video.ddim_steps, video.guidance
         if recipe.pack:
@@ -55,7 +56,7 @@ class Studio:
                 raise UserError("AnimateDiff cannot vary the motion of another clip. Choose another motion.")
             steps, guidance = self.profile.animatediff.steps, self.profile.animatediff.guidance
             recipe = recipe.with_(strength=1.0)  # of a pack, and it has none
-        painter = "" if recipe.origin in ("uploaded", "brought") else recipe.painter
+        painter = "" if recipe.origin in ("uploaded", "brought") else self._painters.now(recipe.painter)
         self._painters.check(painter)
         return recipe.with_(
             painter=painter,
@@ -147,6 +148,7 @@ class Studio:
         style = self._styles[recipe.style]
         text = compose_prompt(recipe.prompt, self._actions[recipe.action], style)
         with self._bench.reserved(stop, patient=patient):
+            recipe = self.complete(recipe)  # a LoRA may have been renamed or deleted while this waited
             models = yield from self._bench.ready(stop, self._menu.downloads(recipe.pack))
             models.check_room(recipe.frames, recipe.pack)
             animator = models.animator_for(recipe.pack)
@@ -189,6 +191,7 @@ class Studio:
         style = self._styles[recipe.style]
         text = compose_prompt(recipe.prompt, self._actions[recipe.action], style)
         with self._bench.reserved(stop, patient=patient):
+            recipe = self.complete(recipe)  # as in `film`
             needed = self._painters.downloads(recipe.painter)
             models = yield from self._bench.ready(stop, needed)
             painter = models.painter_for(recipe.painter, lora or self._painters.lora(recipe.painter))

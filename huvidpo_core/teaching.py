@@ -111,7 +111,7 @@ class Teaching(RunProcess):
             title = ActionPack.load(packs / adoption.adopt_pack(self.run, packs)).title
         except UserError as error:
             return f"{message} It could not be put to use: {error}"
-        return f"{message} Create offers it as “{title}”."
+        return f"{message} It was put to use as “{title}”."
 
     def _save_pack(self, teacher: Teacher, animator: Animator) -> None:
         asked, video, material = self._asked, self._profile.video, self._material

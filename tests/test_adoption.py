@@ -86,6 +86,7 @@ def test_on_trial_it_is_hidden_until_it_is_adopted(trainings):
         assert f"rain/{wanted or name}" in menu(trainings)
         assert trainings.use(run).trial == name  # clips of the round carry that name
     assert pack(trainings).preferences == ("better", "one")
+    assert PackMenu(trainings._packs).now("rain/two") == "rain/better"  # as clips of the round call it
     assert "trial" not in cards.read_card(pack(trainings).preference_file("better"))
 
 

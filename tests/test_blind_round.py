@@ -3,12 +3,15 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from huvidpo_core.blind_round import BlindRounds, unseen, win_rate
 from huvidpo_core.config import Action, load_actions, load_profile, load_styles
 from huvidpo_core.errors import UserError
+from huvidpo_core.models import cards
+from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.training.record import CARD
@@ -149,6 +152,21 @@ def test_an_earlier_lora_of_the_same_name_lends_it_no_votes(rounds, run, orders,
     again = finish(trainings.prepare("rain", trainings.settings("huvidpo"), name="calm", raters=["ann"]))
     rounds.make(again)
     assert trainings.use(again).trial == "calm" and rounds.score(again).pairs == 0
+
+
+def test_pairs_that_are_made_while_its_lora_is_renamed_count(rounds, run, orders, store, trainings, tmp_path):
+    """Whatever it was called when each was made, also by a name that nothing but its card remembers."""
+    rounds.make(run)
+    trainings.adopt(run)
+    pack = ActionPack.load(tmp_path / "packs" / "rain")
+    for letter, order, new in zip("ABC", orders, ("mild", "gentle", "soft"), strict=False):
+        recipe = order.recipe.to_dict()
+        add_pair(store, letter, recipe, recipe | {"pack": order.rival})
+        vote(store, "ann", "1")
+        old = order.recipe.pack.removeprefix("rain/")
+        cards.rename(pack.preference_file(old), pack.preference_file(new))
+        orders[:] = [replace(each, recipe=each.recipe.with_(pack=f"rain/{new}")) for each in orders]
+    assert rounds.score(run).wins == rounds.score(run).pairs == 3
 
 
 def test_two_models_are_compared_in_pairs(rounds, orders):

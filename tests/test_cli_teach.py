@@ -58,7 +58,7 @@ def test_a_whole_run_resumed_and_prolonged(run, profile, tmp_path):
     output = tmp_path / "out" / "run"
     assert (status, out) == (0, f"{output / PACK}\n") and "There are 2 clips only" in err
     assert "A step needs about" in err and "GB were expected)" in err
-    assert "Create offers it as “A jump”." in err
+    assert "It was put to use as “A jump”." in err
     record = RunFolder.open(output)
     assert record.state().status == "finished" and [line["step"] for line in record.metrics("step")] == [1, 2, 3]
     assert [check["step"] for check in record.metrics("check")] == [0, 2, 3]

@@ -261,6 +261,8 @@ def test_a_pack_that_is_not_there_is_said_before_the_models_load(profile, tmp_pa
     assert not engine.loaded
     shipped = Engine(load_profile("miniature"), tmp_path, device="cpu")
     with pytest.raises(UserError, match=r"birds_fly, firework, .* waterfall; or ''"):
+        next(shipped.first_frame(RECIPE.with_(pack="nope"), threading.Event()))
+    with pytest.raises(UserError, match="no LoRA 'nope' for Rain; it may have been deleted"):
         next(shipped.first_frame(RECIPE.with_(pack="rain/nope"), threading.Event()))
 
 

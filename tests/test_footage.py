@@ -121,6 +121,26 @@ def test_whose_words_count(tmp_path):
         said("{}")
 
 
+@pytest.mark.parametrize(
+    ("rate", "seconds", "said"),
+    [
+        (8, 2.0, ""),
+        (24, 2.0, ""),
+        (12, 2.0, "2 clips last the 2 seconds of a clip made here, and only 12 of its 16 frames: taken evenly, theirs"),
+        (30, 2.0, "only 15 of its 16 frames: taken evenly, theirs come at 7.5 a second"),
+        (12, 3.0, ""),
+        (12, 1.5, "2 clips are shorter than the 16 frames of a clip made here (2 seconds)"),
+    ],
+)  # fmt: skip
+def test_a_clip_that_is_long_enough_is_not_called_short(tmp_path, rate, seconds, said):
+    """By the clock: every n-th frame of what was written, counted here by hand. One of two seconds whose rate does not
+    go into eight a second is told of as what it is."""
+    for name in "ab":
+        media.write_mp4(tmp_path / f"{name}.mp4", moving_clip(round(rate * seconds)), rate)
+    notes = " ".join(look([tmp_path], "a ball", VIDEO, compose).notes)
+    assert said in notes and ("clips last" in notes or "shorter" in notes) == bool(said)
+
+
 def test_what_could_be_better_is_said(tmp_path):
     """Few clips, short ones, one that stands still, one that is long, a gap that nothing fills."""
     mp4(tmp_path / "a.mp4", 5)
@@ -133,7 +153,8 @@ def test_what_could_be_better_is_said(tmp_path):
     assert "2 clips are shorter than the 16 frames" in said
     assert "Hardly anything moves in still.mp4" in said and "moves in a.mp4" not in said
     assert "Of long.mp4 the first 40 seconds are used" in said
-    assert "Nothing says what {} stands for" in said and len(found.notes) == 5
+    assert "Nothing says what {} stands for, so it is left out. In Teach, type it under each clip; or" in said
+    assert len(found.notes) == 5
     (tmp_path / "a.txt").write_text("red")
     notes = look([tmp_path], "a {} ball", VIDEO, compose).notes
     assert [note for note in notes if "{}" in note] == ["Nothing fills the gap of 3 clips: {} is left out there."]

@@ -81,7 +81,9 @@ def test_those_for_first_frames_too(loras, pack, tmp_path):
     assert loras.rename("lora:liked", " bright ") == "lora:bright"
     assert [choice.id for choice in menu.choices()][1:3] == ["lora:bright", "lora:liked-2"]
     (renamed, _) = loras.list(FIRST_FRAMES)
-    assert renamed.card == one.card and renamed.samples[0][0].read_bytes() == b"a picture"
+    assert renamed.card["best_step"] == 7 and renamed.samples[0][0].read_bytes() == b"a picture"
+    now = [menu.now(painter) for painter in ("lora:liked", "lora:bright", "lora:liked-2", "lora:never", "plain", "")]
+    assert now == ["lora:bright", "lora:bright", "lora:liked-2", "lora:never", "plain", ""]
     assert loras.copy_out("lora:bright").name == "first_frame-bright.safetensors"
     for name, words in (("liked-2", "LoRA 'liked-2' for first frames already"), ("../x", "file's name"), ("", "Type")):
         with pytest.raises(UserError, match=words):

@@ -127,6 +127,19 @@ def test_a_failure_is_shown_and_does_not_end_the_work(maker, pairing, prompt, sa
     assert pairing.queue().error == "" and pairing.wait(PATIENCE) and len(maker.made) == 2
 
 
+@pytest.mark.parametrize("how", ["waited", "stopped"])
+def test_a_failure_is_not_told_for_ever(maker, pairing, monkeypatch, how):
+    """For a while, or until somebody presses Stop."""
+    pairing.order(order("bad"))
+    let(maker, 1)
+    assert pairing.wait(PATIENCE) and pairing.queue().error == "It went wrong."
+    if how == "waited":
+        monkeypatch.setattr("huvidpo_core.pairing.TOLD", 0)
+    else:
+        pairing.stop()
+    assert pairing.queue() == EMPTY
+
+
 def test_stop_ends_what_is_being_made_and_forgets_the_rest(maker, pairing):
     """Nothing more is made, not even while somebody rates, until the next order."""
     pairing.order(order(count=5, keep=True))

@@ -1,5 +1,6 @@
 """How a pair is made, by tiny random models."""
 
+import copy
 import os
 import signal
 import subprocess
@@ -9,16 +10,20 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from peft import LoraConfig, get_peft_model_state_dict
 
 from huvidpo_core import media
 from huvidpo_core.engine import Engine, Order
 from huvidpo_core.errors import UserError
 from huvidpo_core.gallery import Gallery
 from huvidpo_core.generation.animate import Animator
+from huvidpo_core.models import cards, preference
+from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.results import Clip
+from huvidpo_core.training.lora import TARGETS
 from tests.clips import moving_clip
 from tests.tiny_models import HEIGHT, WIDTH, make_pack, make_profile
 
@@ -47,6 +52,20 @@ def engine(models, profile, tmp_path) -> Iterator[Engine]:
     yield engine
     engine.stop_pairs()  # the next test uses the same models
     assert engine._pairing.wait(PATIENCE)
+
+
+@pytest.fixture
+def lora(engine) -> Iterator[None]:
+    """A random one beside the pack, under the name "liked"."""
+    unet = copy.deepcopy(engine._bench.models.animator.unet)
+    config = LoraConfig(r=2, lora_alpha=16, init_lora_weights=False, target_modules=list(TARGETS))
+    unet.add_adapter(config, "liked")
+    adapter = preference.Adapter(get_peft_model_state_dict(unet, adapter_name="liked"), config.to_dict())
+    pack = ActionPack.load(engine._packs_folder / "horse_run")
+    preference.write(adapter, pack.preference_file("liked"))
+    yield
+    for name in pack.preferences:
+        cards.remove(pack.preference_file(name))
 
 
 def make(engine: Engine, order: Order) -> tuple[Clip, Clip]:
@@ -146,6 +165,31 @@ def test_two_models_share_all_but_the_pack(engine):
     assert {revealed.left_model, revealed.right_model} == {"horse_run", "base model"}
 
 
+@pytest.mark.parametrize("when", ["draw", "film"])
+def test_a_lora_that_is_renamed_meanwhile_makes_its_pairs(engine, lora, monkeypatch, when):
+    """Before the pair is begun, or while its clip waits for the models: made under the new name, with the LoRA that was
+    asked for. One that is deleted is named by its pack's title."""
+    reserved, waits = engine._bench.reserved, []
+
+    def rename_meanwhile(*values: object, **named: object) -> object:
+        waits.append(when)
+        if len(waits) == (1 if when == "draw" else 2):
+            engine.loras.rename("horse_run/liked", "third")
+        return reserved(*values, **named)
+
+    monkeypatch.setattr(engine._bench, "reserved", rename_meanwhile)
+    order = Order(RECIPE.with_(pack="horse_run/liked"), "models", rival="horse_run")
+    clips = {clip.recipe.pack: clip for clip in make(engine, order)}
+    assert set(clips) == {"horse_run/third", "horse_run"} and len(waits) == 3
+    liked = clips["horse_run/third"]
+    *_, again = engine.animate(liked.recipe, media.read_image(liked.picture), threading.Event())
+    assert np.array_equal(frames_of(again), frames_of(liked))
+    assert not np.array_equal(frames_of(again), frames_of(clips["horse_run"]))
+    engine.loras.delete("horse_run/third")
+    with pytest.raises(UserError, match=r"no LoRA 'liked' for Horse run; it may have been deleted"):
+        engine.make_pairs(order)
+
+
 @pytest.mark.parametrize(
     ("order", "words"),
     [
@@ -196,6 +240,7 @@ from huvidpo_core.pairing import Order, PairMaker
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.results import Film
+from huvidpo_core.training.lora import TARGETS
 from tests.clips import moving_clip
 
 store = Store(Path(sys.argv[1]))

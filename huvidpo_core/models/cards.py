@@ -1,14 +1,16 @@
 """LoRAs as files, those beside an action pack and those for first frames (`painter_loras`): what is known of each, on
-trial or not; renamed, removed.
+trial or not; renamed and followed, removed.
 
 A LoRA's card lies beside its file, `preference-NAME.json` beside a pack: what it was made from and how it did, as
 JSON. One whose card says `"trial": true` may be generated with but stands in no menu: a blind round shows it to people
 under no name. Samples lie in the folder `preference-NAME`, named by step and number: `00000-1.mp4` is one by the base,
-`00040-1.mp4` the same first frame and seed by the LoRA, which is the training's of step 40. No torch.
+`00040-1.mp4` the same first frame and seed by the LoRA, which is the training's of step 40. The
+card keeps the names that a LoRA had before, for recipes and votes that carry them. No torch.
 """
 
 import json
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +22,7 @@ from huvidpo_core.files import whole_file, whole_folder
 from huvidpo_core.models.packs import ActionPack
 
 SAMPLES = (".mp4", ".png")
+FORMER = "former"  # in a card: what its file was called before, each stem with when it was renamed, seconds since 1970
 
 
 def read_card(file: Path) -> dict[str, Any]:
@@ -35,6 +38,23 @@ def write_card(file: Path, card: Mapping[str, Any]) -> None:
     """Write down what is known of the LoRA in `file`. Raises UserError when it cannot be written."""
     with whole_file(file.with_suffix(".json")) as path:
         path.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def former(file: Path) -> dict[str, float]:
+    """The stems that the file of this LoRA had before, and until when, seconds since the epoch."""
+    known = read_card(file).get(FORMER)
+    known = known if isinstance(known, dict) else {}
+    return {stem: until for stem, until in known.items() if isinstance(until, int | float)}
+
+
+def stem_now(folder: Path, stem: str) -> str:
+    """The stem that the file of a LoRA in this folder has now, for it may have been renamed. A name that another has
+    taken belongs to that one; of several that had it, to the last. The stem itself where there is none."""
+    if (folder / f"{stem}.safetensors").exists():
+        return stem
+    left = {file.stem: former(file).get(stem, 0.0) for file in folder.glob("*.safetensors")}
+    last = max(left, key=left.__getitem__, default=stem)
+    return last if left.get(last) else stem
 
 
 def samples_by_step(folder: Path) -> dict[int, list[Path]]:
@@ -91,9 +111,9 @@ def put(pack: ActionPack, name: str, source: Path, card: Mapping[str, Any], clip
 
 
 def rename(file: Path, target: Path) -> None:
-    """Move the LoRA in `file` to `target`, which is free, its card and samples too. Raises UserError: that may not be;
-    all is then as it was."""
-    write_card(target, read_card(file))
+    """Move the LoRA in `file` to `target`, which is free, its card, which keeps the old name, and samples too. Raises
+    UserError: that may not be; all is then as it was."""
+    write_card(target, read_card(file) | {FORMER: former(file) | {file.stem: time.time()}})
     old, new = _samples(file), _samples(target)
     try:
         shutil.rmtree(new, ignore_errors=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from huvidpo_core.config import Download, Profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.models import cards
-from huvidpo_core.models.packs import ActionPack, list_packs, scan_packs
+from huvidpo_core.models.packs import DEFAULT, ActionPack, list_packs, scan_packs
 from huvidpo_core.recipe import ANIMATEDIFF, LAMP
 from huvidpo_core.results import PackChoice
 
@@ -20,10 +20,10 @@ class PackMenu:
     folder: Path
     profile: Profile | None = None
 
-    def choices(self, action: str, trials: bool = False) -> list[PackChoice]:
-        """The menu of an action: its own pack first, the bare base model last; with LoRAs on trial, if they are to be
-        named."""
-        packs = [pack for pack in list_packs(self.folder) if pack.action == action]
+    def choices(self, action: str | None, trials: bool = False) -> list[PackChoice]:
+        """The menu of an action, or of all: its own pack first, the bare base model last; with LoRAs on trial, if they
+        are to be named."""
+        packs = [pack for pack in list_packs(self.folder) if action in (None, pack.action)]
         packs.sort(key=lambda pack: pack.name != action)
         own = (choice for pack in packs for choice in _choices(pack, trials))
         return [*own, *self._others(packs), PackChoice("", "None (base model)")]
@@ -37,13 +37,32 @@ class PackMenu:
         """The pack an action takes when none was chosen; empty, the bare base model, where it has none."""
         return action if (self.folder / action).is_dir() else ""
 
+    def now(self, choice: str) -> str:
+        """What an entry is called now: a LoRA that was renamed is followed (`cards.stem_now`)."""
+        folder, beside, lora = choice.partition("/")
+        if not beside:
+            return choice
+        try:
+            pack = ActionPack.load(self.folder / folder)
+            stem = cards.stem_now(self.folder / folder, pack.preference_file(lora).stem)
+        except UserError:  # there is no such pack, or no LoRA can have this name: `check` says so
+            return choice
+        return f"{folder}/{stem.removeprefix(f'{DEFAULT}-')}"
+
     def check(self, choice: str) -> None:
         """Raise a UserError that lists what there is, or says what is wrong with it, unless `choice` can be used."""
         packs, broken = scan_packs(self.folder)
         known = [*(each for pack in packs for each in _choices(pack, trials=True)), *self._others(packs)]
         if choice and choice not in [each.id for each in known]:
-            if problem := broken.get(choice.partition("/")[0].removesuffix(LAMP)):
+            folder, beside, lora = choice.partition("/")
+            if problem := broken.get(folder.removesuffix(LAMP)):
                 raise UserError(problem)
+            if beside and (pack := next((each for each in packs if each.name == folder), None)):
+                names = ", ".join(name for name in pack.preferences if not cards.on_trial(pack, name))
+                raise UserError(
+                    f"There is no LoRA '{lora}' for {pack.title}; it may have been deleted. Choose its motion alone"
+                    f"{f', or one of: {names}' if names else ''}."
+                )
             there = ", ".join(each.id for pack in packs for each in _choices(pack)) or "none so far"
             raise UserError(f"There is no action pack '{choice}'. Choose one of: {there}; or '' for the base model.")
 

@@ -67,7 +67,7 @@ class ActionPack:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise UserError(f"There is no action pack in {folder} (no {RECORD}).") from None
+            raise UserError(f"There is no action pack in {folder} (no {RECORD}). Check its name.") from None
         except (OSError, ValueError) as error:
             raise UserError(f"{path} is not valid JSON ({error}); mend it or remove the pack.") from error
         if not isinstance(record, Mapping) or "folder" in record:

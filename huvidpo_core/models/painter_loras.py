@@ -25,6 +25,10 @@ class PainterLoras:
         """Those that are there, by the alphabet."""
         return [path.stem for path in self._files]
 
+    def now(self, name: str) -> str:
+        """What the LoRA that had this name is called now (`cards.stem_now`)."""
+        return cards.stem_now(self._folder, name)
+
     def file(self, name: str) -> Path:
         """Where a LoRA lies. Raises UserError when it is not there."""
         if name not in self.names():

@@ -23,6 +23,11 @@ class PainterMenu:
         others = (PainterChoice(each.name, each.title) for each in self.profile.painters)
         return [PainterChoice("", own), *learned, *others]
 
+    def now(self, choice: str) -> str:
+        """What a painter is called now: a LoRA that was renamed is followed."""
+        name = choice.removeprefix(PREFIX)
+        return PREFIX + PainterLoras(self.packs).now(name) if name != choice else choice
+
     def lora(self, choice: str) -> Path | None:
         """The file of the LoRA that this painter draws with; None for one that draws without. Raises UserError."""
         name = choice.removeprefix(PREFIX)

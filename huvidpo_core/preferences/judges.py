@@ -18,6 +18,7 @@ from huvidpo_core.progress import Progress, Stopwatch
 Segment = tuple[int, int]
 
 SEGMENT = 1.0  # seconds; DenseDPO's
+VLM = "VLM "  # begins the name of a vision-language model
 
 
 class Rater(Protocol):
@@ -33,6 +34,11 @@ class Rater(Protocol):
     ) -> list[Side]:
         """The better side of every segment of two clips of one length that are to show `prompt`. Raises UserError."""
         ...
+
+
+def is_automatic(rater: str) -> bool:
+    """Whether votes under this name are a model's."""
+    return rater == ProfileRater.name or rater.startswith(VLM)
 
 
 class Eyes(Protocol):

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from huvidpo_core.errors import Stopped, UserError
-from huvidpo_core.preferences.judges import Segment
+from huvidpo_core.preferences.judges import VLM, Segment
 from huvidpo_core.preferences.records import Side
 
 Verdict = Literal["first", "second", "tie"]
@@ -89,7 +89,7 @@ class VlmRater:
     @property
     def name(self) -> str:
         """The model's name, cut to what a rater's name may be."""
-        return f"VLM {self.model}"[:80]
+        return f"{VLM}{self.model}"[:80]
 
     def preference(
         self, left: np.ndarray, right: np.ndarray, prompt: str, segments: Sequence[Segment], action: str = ""

@@ -11,12 +11,13 @@ from huvidpo_core.ui.align_form import AlignForm
 from huvidpo_core.ui.align_loras import LoraForm
 from huvidpo_core.ui.align_pictures import PictureForm
 from huvidpo_core.ui.align_run import AlignRun
+from huvidpo_core.ui.session import Sessions
 
 
 class Align:
     """The tab's parts and wiring; `wire` is for events of the page."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, sessions: Sessions) -> None:
         with gr.Row(elem_classes="hv-columns"):
             with gr.Column(elem_classes="hv-left"):
                 self.what = gr.Radio(
@@ -24,9 +25,9 @@ class Align:
                     label="What to align", elem_id="align-what", elem_classes="hv-pills",
                 )  # fmt: skip
                 with gr.Column() as self.clips:
-                    self.form = AlignForm(engine)
+                    self.form = AlignForm(engine, sessions)
                 with gr.Column(visible=False) as self.pictures:
-                    self.picture_form = PictureForm(engine)
+                    self.picture_form = PictureForm(engine, sessions)
                 runs = gr.Column()
             with gr.Column(elem_classes="hv-right"):
                 self.run = AlignRun(engine)
@@ -43,6 +44,7 @@ class Align:
         for changed in self.loras.changed:
             self.run.wire_look(changed)
         self.run.wire(tabs)
+        self.loras.wire_refresh(self.run.used)
         self.run.begins(self.form.start.click, self.form.begin, self.form.inputs)
         self.picture_form.wire_refresh(opened)
         self.run.begins(self.picture_form.start.click, self.picture_form.begin, self.picture_form.inputs)

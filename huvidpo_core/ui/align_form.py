@@ -5,8 +5,11 @@ from typing import Any
 import gradio as gr
 
 from huvidpo_core.engine import Engine, RunFolder
+from huvidpo_core.preferences.judges import is_automatic
+from huvidpo_core.ui.align_whose import Whose
 from huvidpo_core.ui.align_words import KTO, rated_words, settings_words, supply_words
-from huvidpo_core.ui.run_words import LR_STEP
+from huvidpo_core.ui.run_words import LR_STEP, whole
+from huvidpo_core.ui.session import Sessions
 from huvidpo_core.ui.work import told
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
@@ -17,21 +20,19 @@ LOSSES = [
     ("DenseDPO, frames summed", "dense-sum"),
     ("Diffusion-KTO, clips rated alone", KTO),
 ]
+EVERYBODY = "Everybody but automatic raters, if nobody is chosen"
 
 
 class AlignForm:
     """Parts and wiring of the form."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, sessions: Sessions) -> None:
         self.engine = engine
         first, own = next(iter(engine.actions)), engine.trainings.settings()
         with gr.Group(elem_classes="hv-card-group"):
             self.action = gr.Dropdown(self._actions({}), value=first, label="Action", elem_id="align-action")
-            self.raters = gr.Dropdown(
-                [], value=[], multiselect=True, label="Whose votes", info="Everybody's, if nobody is chosen",
-                elem_id="align-raters",
-            )  # fmt: skip
-            self.name = gr.Textbox(label="Name", placeholder="aligned", max_lines=1, elem_id="align-name")
+            self.whose = Whose(sessions, "align", "Whose votes", EVERYBODY, "aligned")
+            self.raters, self.name = self.whose.fields
         self.supply = gr.HTML("", elem_id="align-supply")
         with gr.Accordion("More settings", open=False, elem_id="align-more") as self.more:
             presets = [("This profile's", ""), *((name, name) for name in engine.trainings.presets())]
@@ -41,13 +42,13 @@ class AlignForm:
             with gr.Row():
                 self.steps, self.beta, self.lr = (
                     gr.Number(
-                        getattr(own, name), label=label, precision=precision, step=step, info=info,
-                        elem_id=f"align-{name}", min_width=110,
+                        getattr(own, name), label=label, step=step, info=info, elem_id=f"align-{name}",
+                        min_width=110,
                     )
-                    for name, label, precision, step, info in (
-                        ("steps", "Steps", 0, 1, "0: twelve passes"),
-                        ("beta", "Beta", None, 1, "0: measured"),
-                        ("lr", "Learning rate", None, LR_STEP, "above 0"),
+                    for name, label, step, info in (
+                        ("steps", "Steps", 1, "0: twelve passes"),
+                        ("beta", "Beta", 1, "0: measured"),
+                        ("lr", "Learning rate", LR_STEP, "above 0"),
                     )
                 )  # fmt: skip
         self.start = gr.Button("Align", variant="primary", elem_id="align-start")
@@ -64,34 +65,50 @@ class AlignForm:
     ) -> RunFolder:  # fmt: skip
         """Start a training; None: as the preset says. Raises `gr.Error`."""
         with told():
+            counted, _ = self._counted(action, raters, loss)
             return self.engine.trainings.begin(
-                action, preset, raters=raters or (), name=(name or "").strip(), loss=loss or None, steps=steps,
-                beta=beta, lr=lr,
+                action, preset, raters=counted, name=(name or "").strip(), loss=loss or None,
+                steps=whole("Steps", steps), beta=beta, lr=lr,
             )  # fmt: skip
 
-    def refresh(self, action: str, raters: list[str] | None, loss: str) -> list[Any]:
-        """Actions, raters, what there is to learn from, the button: as the votes are now. An action nobody has voted
-        on gives way to the one with most votes."""
+    def refresh(
+        self, request: gr.Request, action: str, raters: list[str] | None, name: str | None, loss: str
+    ) -> list[Any]:
+        """Actions, raters, name, what there is to learn from, the button: as the votes are now. An action nobody has
+        voted on gives way to the one with most votes."""
         with told():
             counts = self.engine.trainings.supply.counts()
             known = self.engine.trainings.supply.raters()
         if not counts.get(action) and counts:
             action = max(counts, key=lambda each: (each in self.engine.actions, counts[each]))
-        chosen = [rater for rater in raters or [] if rater in known]
+        chosen, fields = self.whose.restore(request, raters, name, known)
         return [
             gr.Dropdown(choices=self._actions(counts), value=action),
-            gr.Dropdown(choices=known, value=chosen, multiselect=True),
+            *fields,
             *self.look(action, chosen, loss),
         ]
 
     def look(self, action: str, raters: list[str] | None, loss: str) -> list[Any]:
         """What there is for this loss to learn from, and the button."""
-        supply, raters = self.engine.trainings.supply, raters or []
+        supply = self.engine.trainings.supply
         with told():
-            stock = supply.rated_stock(action, raters) if loss == KTO else supply.stock(action, raters)
+            counted, whose = self._counted(action, raters, loss)
+            stock = supply.rated_stock(action, counted) if loss == KTO else supply.stock(action, counted)
         title = self.engine.actions[action].title if action in self.engine.actions else action
-        words = rated_words(stock, title, raters) if loss == KTO else supply_words(stock, title, raters)
+        words = rated_words(stock, title, whose) if loss == KTO else supply_words(stock, title, whose)
         return [words, gr.Button(interactive=stock.enough)]
+
+    def _counted(self, action: str, raters: list[str] | None, loss: str) -> tuple[list[str], list[str]]:
+        """Whose votes count, by name, everybody's if nobody is named; and how to say so. Where nobody was chosen these
+        are people, unless only automatic raters have voted, who never rate clips alone."""
+        supply, chosen = self.engine.trainings.supply, raters or []
+        known = supply.raters()
+        people = [rater for rater in known if not is_automatic(rater)]
+        if chosen or loss == KTO or len(people) == len(known):
+            return chosen, chosen
+        if people and supply.stock(action, people).pairs:
+            return people, ["people"]
+        return [], ["automatic raters"] if supply.stock(action).pairs else []
 
     def fill(self, preset: str) -> list[Any]:
         """What a preset says: in words, loss, steps, beta, learning rate."""
@@ -122,6 +139,6 @@ class AlignForm:
     def wire_refresh(self, trigger: Any) -> None:
         """Run `refresh` on an event of the page."""
         trigger(
-            self.refresh, [self.action, self.raters, self.loss],
-            [self.action, self.raters, self.supply, self.start], **PRIVATE,
+            self.refresh, [self.action, *self.whose.fields, self.loss],
+            [self.action, *self.whose.fields, self.supply, self.start], **PRIVATE,
         )  # fmt: skip

@@ -188,6 +188,10 @@ class LoraForm:
         opened = trigger(self.open, [self.action, run], self.action, **PRIVATE)
         opened.success(self.refresh, self.action, self._parts, **PRIVATE)
 
+    def wire_refresh(self, trigger: Any) -> None:
+        """Look at the files again on an event of the page."""
+        trigger(self.refresh, self.action, self._parts, **PRIVATE)
+
     @property
     def _parts(self) -> list[Any]:
         """What `refresh` fills."""

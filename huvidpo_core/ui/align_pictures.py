@@ -6,8 +6,10 @@ import gradio as gr
 
 from huvidpo_core.engine import BEGINNING, Engine, RunFolder
 from huvidpo_core.ui import words
+from huvidpo_core.ui.align_whose import Whose
 from huvidpo_core.ui.align_words import settings_words
-from huvidpo_core.ui.run_words import LR_STEP, many
+from huvidpo_core.ui.run_words import LR_STEP, many, whole
+from huvidpo_core.ui.session import Sessions
 from huvidpo_core.ui.work import told
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
@@ -17,14 +19,11 @@ NO_CHOICES = "No first frame has been chosen from others yet. Press Four to choo
 class PictureForm:
     """Parts and wiring of the form."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, sessions: Sessions) -> None:
         self.engine, own = engine, engine.trainings.settings(kind="picture")
         with gr.Group(elem_classes="hv-card-group"):
-            self.raters = gr.Dropdown(
-                [], value=[], multiselect=True, label="Whose choices", info="Everybody's, if nobody is chosen",
-                elem_id="picture-raters",
-            )  # fmt: skip
-            self.name = gr.Textbox(label="Name", placeholder="liked", max_lines=1, elem_id="picture-name")
+            self.whose = Whose(sessions, "picture", "Whose choices", "Everybody's, if nobody is chosen", "liked")
+            self.raters, self.name = self.whose.fields
         self.supply = gr.HTML("", elem_id="picture-supply")
         with gr.Accordion("More settings", open=False, elem_id="picture-more") as self.more:
             presets = [("This profile's", ""), *((name, name) for name in engine.trainings.presets("picture"))]
@@ -32,7 +31,7 @@ class PictureForm:
             self.said = gr.HTML("", elem_id="picture-preset-said")
             with gr.Row():
                 self.steps = gr.Number(
-                    own.steps, label="Steps", precision=0, info="0: twelve passes", elem_id="picture-steps",
+                    own.steps, label="Steps", step=1, info="0: twelve passes", elem_id="picture-steps",
                     min_width=110,
                 )  # fmt: skip
                 self.lr = gr.Number(
@@ -55,7 +54,7 @@ class PictureForm:
         """Start a training; None: as the preset says. Raises `gr.Error`."""
         with told():
             return self.engine.picture_trainings.begin(
-                preset, raters=raters or (), name=(name or "").strip(), steps=steps, lr=lr
+                preset, raters=raters or (), name=(name or "").strip(), steps=whole("Steps", steps), lr=lr
             )
 
     def fill(self, preset: str) -> list[Any]:
@@ -69,12 +68,12 @@ class PictureForm:
         """What a preset says in words, when the settings are first seen."""
         return gr.skip() if said else self.fill(preset)[0]
 
-    def refresh(self, raters: list[str] | None) -> list[Any]:
-        """Raters, what there is to learn from, the button: as the choices are now."""
+    def refresh(self, request: gr.Request, raters: list[str] | None, name: str | None) -> list[Any]:
+        """Raters, name, what there is to learn from, the button: as the choices are now."""
         with told():
             known = self.engine.picture_trainings.raters()
-        chosen = [rater for rater in raters or [] if rater in known]
-        return [gr.Dropdown(choices=known, value=chosen, multiselect=True), *self.look(chosen)]
+        chosen, fields = self.whose.restore(request, raters, name, known)
+        return [*fields, *self.look(chosen)]
 
     def look(self, raters: list[str] | None) -> list[Any]:
         """What there is to learn from, and the button."""
@@ -84,7 +83,8 @@ class PictureForm:
 
     def wire_refresh(self, trigger: Any) -> None:
         """Run `refresh` on an event of the page."""
-        trigger(self.refresh, self.raters, [self.raters, self.supply, self.start], **PRIVATE)
+        fields = self.whose.fields
+        trigger(self.refresh, fields, [*fields, self.supply, self.start], **PRIVATE)
 
 
 def supply_words(count: int) -> str:

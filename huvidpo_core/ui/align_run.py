@@ -6,9 +6,11 @@ from typing import Any
 import gradio as gr
 
 from huvidpo_core.engine import RunFolder
+from huvidpo_core.errors import UserError
 from huvidpo_core.ui.align_round import PictureRound
 from huvidpo_core.ui.align_view import look
 from huvidpo_core.ui.run_follow import PRIVATE, RunFollow, Shown, called, same, visible
+from huvidpo_core.ui.run_view import LATEST
 from huvidpo_core.ui.work import told
 
 # Prefer shows the pairs of this action, as soon as its player is there.
@@ -16,8 +18,7 @@ RATE_JS = """(action) => {
   const choose = (tries) => {
     const menu = document.querySelector('#rating [name=action]');
     if (!menu) return tries && setTimeout(choose, 100, tries - 1);
-    if (menu.value === action) return;
-    menu.value = action;
+    menu.value = action; // also where it is: what waits there may have come after the pair that is open
     if (localStorage.huvidpoRater) menu.dispatchEvent(new Event('change', {bubbles: true}));
   };
   choose(100);
@@ -29,7 +30,7 @@ class AlignRun(RunFollow):
 
     kind = "align"
     others = ("picture",)
-    removal = "Remove the training {} and all it made, but not a LoRA that is in use?"
+    removal = "Remove the training {} and all it made? A LoRA that is in use stays."
 
     def place_outcome(self) -> None:
         """Whether it helped."""
@@ -42,6 +43,7 @@ class AlignRun(RunFollow):
                     "Rate them", variant="primary", visible=False, elem_id="align-rate", scale=0, min_width=140
                 )
                 self.round = gr.Button("Make a blind round", elem_id="align-round", scale=0, min_width=240)
+                self.place_try()
                 self.use = gr.Button("Use it", visible=False, elem_id="align-use", scale=0, min_width=110)
             self.pictures = PictureRound(self.engine)
 
@@ -59,8 +61,16 @@ class AlignRun(RunFollow):
             ("can_rate", self.rate, visible(gr.Button)),
             ("can_draw", self.pictures.panel, visible(gr.Column)),
             ("to_judge", self.pictures.look, to_judge),
+            ("offered", self.try_it, lambda offered: gr.Button(visible=bool(offered))),
             ("can_use", self.use, lambda use: gr.Button(visible=use is not None, interactive=bool(use))),
         ]
+
+    def made_by(self, chosen: str) -> dict[str, str]:
+        """See `RunFollow.made_by`."""
+        run = self.engine.trainings.find(chosen, self.kind, *self.others)
+        if not (offered := self.parts(run.path.name, LATEST)[1]["offered"]):
+            raise UserError("Create does not offer this LoRA any more. Press Use it again.")
+        return offered
 
     # Doing
 
@@ -83,7 +93,7 @@ class AlignRun(RunFollow):
         """And the blind round; `tabs` are the page's."""
         super().wire()
         self.wire_act(self.round, self.engine.blind_rounds.make)
-        self.wire_act(self.use, self.adopt)
+        self.used = self.wire_act(self.use, self.adopt).success  # what else may look again then
         self.pictures.wire(self.run, self.wire_look, self.helped.change)
         shown = self.rate.click(self.to_rate, self.run, [tabs, self.action], **PRIVATE)
         shown.success(None, self.action, js=RATE_JS, **PRIVATE)

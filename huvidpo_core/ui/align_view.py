@@ -12,7 +12,7 @@ from huvidpo_core.ui.run_words import run_head
 
 NOTHING = {
     "head": said.NOTHING_TO_SHOW, "helped": "", "can_try": "", "can_use": None, "can_rate": False, "can_draw": False,
-    "to_judge": None,
+    "to_judge": None, "offered": None,
 }  # fmt: skip
 
 
@@ -21,7 +21,8 @@ def look(engine: Engine, chosen: str, step: int) -> tuple[str, dict[str, Any]]:
 
     head, plots, helped: HTML; can_try: what to call it, empty where it cannot be; can_rate, can_draw: whether it can
     be; can_use: None where it is in use already, not finished, or has learned nothing; to_judge: how many pairs of a
-    blind round of first frames are left, None where there is none.
+    blind round of first frames are left, None where there is none; offered: what Create offers of it, by menu (see
+    `RunFollow.made_by`), None where that is nothing.
     """
 
     def row(told: run_view.Told) -> said.Row:
@@ -60,6 +61,7 @@ def _of_finished(engine: Engine, run: RunFolder, asked: dict[str, Any], learned:
         return {
             "helped": outcome.painter_words(called, score, drawing, asked.get("raters") or ()),
             "can_use": None if called else True,
+            "offered": {"painter": use.adopted} if called else None,
             "can_draw": True,
             "to_judge": _left(score) if score and score.pairs else None,
             "live": drawing,
@@ -69,13 +71,15 @@ def _of_finished(engine: Engine, run: RunFolder, asked: dict[str, Any], learned:
     action = asked["action"]
     title = engine.actions[action].title if action in engine.actions else action
     queue = engine.pair_queue(action)
-    in_use = next((each.title for each in engine.packs(action) if each.id == f"{use.pack}/{use.adopted}"), "")
+    pack = f"{use.pack}/{use.adopted}"
+    in_use = next((each.title for each in engine.packs(action) if each.id == pack), "")
     score = _score(engine.blind_rounds, run) if use.trial or use.adopted else None
     waits = bool(score and score.pairs > score.rated)
     return {
         "helped": outcome.helped_words(in_use, bool(use.trial), score, queue, title, asked.get("raters") or ()),
         "can_try": "Make another round" if use.trial else "Make a blind round",
         "can_use": None if in_use else bool(score and score.rated),
+        "offered": {"action": action, "pack": pack} if in_use else None,
         "can_rate": waits,
         "live": bool(use.trial and (queue.making or queue.ordered)),
     }

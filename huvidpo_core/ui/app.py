@@ -77,12 +77,13 @@ def build_app(engine: Engine, local: bool = False) -> gr.Blocks:
             with gr.Tab("Prefer", id="prefer", elem_id="prefer") as prefer_tab:
                 Prefer(engine, desk, menus)
             with gr.Tab("Align", id="align", elem_id="align") as align_tab:
-                align = Align(engine)
+                align = Align(engine, sessions)
             with gr.Tab("Teach", id="teach", elem_id="teach") as teach_tab:
                 teach = Teach(engine, sessions, local)
         align.wire(tabs, align_tab.select)
         teach.wire(teach_tab.select)
-        create.wire_try(teach.run.try_it, teach.run.made_by, teach.run.run, tabs)
+        for follow in (align.run, teach.run):
+            create.wire_try(follow.try_it, follow.made_by, follow.run, tabs)
         menus.add(create.controls.action)
         menus.add(align.loras.action, OF_FIRST_FRAMES)
         for event in (demo.load, tab.select, prefer_tab.select, align_tab.select, *teach.changed):

@@ -1,6 +1,8 @@
 """The finished clips: the gallery, the one on the stage, its settings back into the controls, its end."""
 
 import random
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +47,9 @@ class Clips:
             ready = words.PICTURE_READY if session.picture is not None else words.EMPTY_STAGE
             ready = words.CHOOSE if session.few and session.few.waits else ready
             return words.stage_empty(ready), gr.Column(visible=False), "", "", *hidden
-        choices = self.engine.packs(clip.recipe.action, trials=True)
+        choices = self.engine.packs(trials=True)
         painters = self.engine.painters()
+        clip = replace(clip, recipe=self._as_called_now(clip.recipe))
         said = words.recipe_words(clip, self.engine.actions, self.engine.styles, choices, painters)
         link = words.download_link(clip.video, clip.recipe, "Download MP4", "mp4-link")
         return words.stage_clip(clip), gr.Column(visible=True), said, link, *hidden
@@ -76,16 +79,15 @@ class Clips:
 
     def restore(self, session: Session, picture: Picture) -> list[Any]:
         """All controls, the examples, the editor and its note, so that the next clip repeats this one."""
-        recipe = picture.recipe.check(self.engine.actions, self.engine.styles)
-        if recipe.pack not in (None, *(choice.id for choice in self.engine.packs(recipe.action))):
-            gr.Warning(f"The motion '{recipe.pack}' is no longer there; the action's own is chosen instead.")
+        recipe = self._as_called_now(picture.recipe.check(self.engine.actions, self.engine.styles))
         if recipe.painter not in [choice.id for choice in self.engine.painters()]:
-            gr.Warning(f"The painter '{recipe.painter}' is no longer there; the profile's own is chosen instead.")
+            name = recipe.painter.removeprefix("lora:")
+            gr.Warning(f"The painter “{name}” is no longer there; the profile's own is chosen instead.")
             recipe = recipe.with_(painter="")
         image = self.engine.fit(picture.image)
         drawn = Wording(recipe.prompt, recipe.action, recipe.style) if recipe.origin == "generated" else None
         session.put(image, recipe.origin, drawn, recipe.painter)
-        session.last_seed, session.animated = recipe.seed, True
+        session.last_seed, session.animated, session.few = recipe.seed, True, None
         return [*self.filled(controls_of(recipe, self.engine)), editor_value(image), origin_note(session)]
 
     def remember(self, session: Session, stored: Any) -> list[Any]:
@@ -106,11 +108,24 @@ class Clips:
         return [*(values[name] for name in Settings._fields), examples]
 
     def pack_menu(self, action: str, wanted: str | None) -> Any:
-        """The menu of motions for an action as they are on disk now; the action's own when the wanted one is gone."""
+        """The menu of motions for an action as they are on disk now, with the wanted one, whatever it is called now;
+        where that is gone the action's own, and the page says so."""
         choices = self.engine.packs(action)
         ids = [choice.id for choice in choices]
-        value = wanted if wanted in ids else ids[0]
+        value = ids[0] if wanted is None else self.engine.called_now(wanted)
+        if value not in ids:
+            known = self.engine.packs()
+            there = next((choice.title for choice in known if choice.id == value), "")
+            wrong = "another action's" if there else "no longer there"
+            title = there or words.gone_title(value, known)
+            gr.Warning(f"The motion “{title}” is {wrong}; the action's own is chosen instead.")
+            value = ids[0]
         return gr.Dropdown(choices=[(choice.title, choice.id) for choice in choices], value=value)
+
+    def _as_called_now(self, recipe: Recipe) -> Recipe:
+        """With LoRAs under the names that they have now."""
+        now = self.engine.called_now
+        return recipe.with_(pack=recipe.pack and now(recipe.pack), painter=now(recipe.painter))
 
     def usual(self, sampler: str, pack: str | None) -> Recipe:
         """The numbers that go with a sampler, and with AnimateDiff if it is chosen."""
@@ -142,7 +157,18 @@ class Clips:
         action = action_menu(self.engine, recipe.action)
         return recipe.prompt, action, recipe.style, menu, self.examples(recipe.action)
 
-    def choose(self, action: str, pack: str, prompt: str | None) -> tuple[Any, ...]:
-        """Action, menu of motions, examples, prompt: for an action and a pack that are to be tried."""
-        _, examples, text = self.new_action(action, prompt)
-        return action_menu(self.engine, action), self.pack_menu(action, pack), examples, text
+    def choose(self, session: Session, tried: Mapping[str, str], now: str) -> list[Any]:
+        """Painter, action, menu of motions, examples, prompt, editor and its note: with what is to be tried chosen, the
+        `painter`, or the `action` and the `pack`, where the page shows the action `now`. Another action's words give
+        way to an example of this one, and a picture that was drawn from them is put away; one that the person made
+        stays."""
+        if "painter" in tried:
+            return [painter_menu(self.engine, tried["painter"]), *[gr.skip()] * 6]
+        action, text, picture = tried["action"], gr.skip(), gr.skip()
+        if action != now:
+            text = self.engine.actions[action].examples[0]
+            if session.origin == "generated" and session.painted is None:
+                session.put(None, "generated")
+                session.few, picture = None, None
+        menus = [action_menu(self.engine, action), self.pack_menu(action, tried["pack"]), self.examples(action)]
+        return [gr.skip(), *menus, text, picture, origin_note(session)]

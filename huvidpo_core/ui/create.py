@@ -1,6 +1,6 @@
 """The Create tab: which press does what. Handlers live in `work` and `clips`, the layout in `parts`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gradio as gr
@@ -20,7 +20,8 @@ from huvidpo_core.ui.work import View, Work, told
 
 # Every handler of the page is its own business, not an endpoint.
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
-AT_ONCE = PRIVATE | {"queue": False}  # not for handlers that set a `gr.State`: its change event needs the queue
+# Not for handlers that set a `gr.State`, whose change event needs the queue, nor for those that warn.
+AT_ONCE = PRIVATE | {"queue": False}
 GPU = PRIVATE | {"concurrency_id": "gpu", "concurrency_limit": 1}
 UNREAD = "The page's settings could not be read. Check the numbers, or clear the picture, and try again."
 
@@ -83,10 +84,6 @@ class Create:
         gallery = self.clips.gallery(clip_id, limit, for_rating)
         return [self.clips.pack_menu(action, pack), *gallery, *self._buttons(busy)]
 
-    def try_out(self, action: str, pack: str, prompt: str | None) -> list[Any]:
-        """This tab, with an action and a pack chosen: tab, action, menu of motions, examples, prompt."""
-        return [gr.Tabs(selected="create"), *self.clips.choose(action, pack, prompt)]
-
     def remember(self, request: gr.Request, stored: Any, tab: str | None) -> list[Any]:
         """The page has loaded: what the browser remembers of the form, and this tab's picture and clip."""
         return self.clips.remember(self.sessions.arrive(request.session_hash, tab), stored)
@@ -134,22 +131,28 @@ class Create:
         """Run `reload` on an event of the page."""
         inputs = [self.controls.action, self.controls.pack, self.clip_id, self.limit, self.result.for_rating]
         outputs = [self.controls.pack, self.result.gallery, self.result.more, *self._button_parts]
-        trigger(self.reload, inputs, outputs, **AT_ONCE).then(self.remarks.heed, self._wording, self._said, **AT_ONCE)
+        trigger(self.reload, inputs, outputs, **PRIVATE).then(self.remarks.heed, self._wording, self._said, **AT_ONCE)
         trigger(*self._painters, **AT_ONCE)
 
     def wire_try(
-        self, button: gr.Button, found: Callable[[str], tuple[str, str]], run: gr.State, tabs: gr.Tabs
+        self, button: gr.Button, found: Callable[[str], Mapping[str, str]], run: gr.State, tabs: gr.Tabs
     ) -> None:
-        """A press shows this tab with the action and pack that `found` tells of a run."""
+        """A press shows this tab with what `found` tells of a run chosen: see `Clips.choose`."""
         controls = self.controls
 
-        def try_out(run: str, prompt: str | None) -> list[Any]:
+        def try_out(request: gr.Request, run: str, now: str) -> list[Any]:
             with told():
-                return self.try_out(*found(run), prompt)
+                chosen = self.clips.choose(self.sessions.of(request.session_hash), found(run), now)
+            return [gr.Tabs(selected="create"), *chosen]
 
-        outputs = [tabs, controls.action, controls.pack, self.scene.examples, controls.prompt]
-        pressed = button.click(try_out, [run, controls.prompt], outputs, **PRIVATE)
+        outputs = [
+            tabs, controls.painter, controls.action, controls.pack, self.scene.examples, controls.prompt,
+            self.frame.editor, self.frame.note,
+        ]  # fmt: skip
+        pressed = button.click(try_out, [run, controls.action], outputs, **PRIVATE)
         pressed.success(None, js="() => window.scrollTo({top: 0})", **PRIVATE)
+        pressed.success(self.on_session(self.clips.show), self.clip_id, self._shown, **AT_ONCE)
+        self.few.wire_show(pressed.success, self.frame.few)
 
     def wire_load(self, load: Callable[..., Dependency], stored: gr.BrowserState) -> None:
         """Fill the page from the browser's memory when it loads, and keep that memory up to date."""
@@ -157,7 +160,7 @@ class Create:
         loaded = load(self.remember, [stored, tab], [*self._restored, self.clip_id], js=TAB_JS, **PRIVATE)
         self.wire_reload(loaded.then)
         loaded.then(self.on_session(self.clips.show), self.clip_id, self._shown, **AT_ONCE)
-        self.few.wire_reload(loaded.then, self.frame.few)
+        self.few.wire_show(loaded.then, self.frame.few)
         loaded.then(None, js=READY_JS, **PRIVATE)
         controls = self.controls.all()
         gr.on(
@@ -183,7 +186,7 @@ class Create:
             [controls.prompt, controls.action, controls.style, controls.pack, scene.examples], **AT_ONCE,
         )  # fmt: skip
         # A motion that training has just finished is there when the menu is opened.
-        controls.pack.focus(self.clips.pack_menu, [controls.action, controls.pack], controls.pack, **AT_ONCE)
+        controls.pack.focus(self.clips.pack_menu, [controls.action, controls.pack], controls.pack, **PRIVATE)
         self.motion.reuse.click(self.reuse, None, [controls.seed, controls.fresh], **AT_ONCE)
         controls.seed.input(lambda: False, None, controls.fresh, **AT_ONCE)
         # So is a painter that was trained meanwhile.
@@ -210,9 +213,10 @@ class Create:
         edit = [frame.editor, *self._wording]
         frame.editor.input(self.remarks.edited, edit, self._said, trigger_mode="always_last", **PRIVATE)
         frame.editor.clear(self.remarks.cleared, None, self._said, **AT_ONCE)
-        frame.upload.upload(
+        uploaded = frame.upload.upload(
             self.remarks.uploaded, [frame.upload, *self._wording], [frame.editor, *self._said], **PRIVATE
         )
+        self.few.wire_show(uploaded.success, frame.few)
 
     def _long(self, button: gr.Button, handler: Callable[..., Iterator[View]], inputs: list[Any]) -> None:
         result, bar, outputs = self.result, self.bar.bar, self._view_parts
@@ -254,6 +258,7 @@ class Create:
             ended(lambda: None, None, result.dropped, **AT_ONCE)
         for done in (delete.success, used.success, opened.success):
             done(*heed, **AT_ONCE)
+            self.few.wire_show(done, self.frame.few)
 
     def _wire_remarks(self) -> None:
         """What the page says unasked, after a pause in typing."""

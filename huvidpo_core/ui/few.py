@@ -87,13 +87,13 @@ class FewWork:
         pressed = few.select(picked, None, pick, **PRIVATE)
         return pressed.then(choose, [pick, rater], view, js=WHO_JS, **PRIVATE).success
 
-    def wire_reload(self, loaded: Callable[..., Dependency], few: gr.HTML) -> None:
-        """Show what there is to choose from when a page has loaded."""
+    def wire_show(self, trigger: Callable[..., Dependency], few: gr.HTML) -> None:
+        """Show what there is to choose from on an event of the page."""
 
         def shown(request: gr.Request) -> str:
             return grid(self._sessions.of(request.session_hash).few)
 
-        loaded(shown, None, few, queue=False, **PRIVATE)
+        trigger(shown, None, few, queue=False, **PRIVATE)
 
 
 def grid(few: Few | None) -> str:

@@ -23,7 +23,7 @@ ANY_PROFILE = ("prompt", "action", "style")
 RATER_JS = "(clip, score) => [clip, score, localStorage.huvidpoRater || 'me']"
 """Who rates: the name that was given in Prefer."""
 READY_JS = "() => { document.body.dataset.ready = 'yes' }"
-TAB_JS = """(stored) => [stored, (sessionStorage.huvidpoTab ??= Array.from(
+TAB_JS = """(stored) => [stored, (sessionStorage.huvidpoPage ??= Array.from(
     crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join(''))]"""
 
 

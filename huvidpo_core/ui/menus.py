@@ -32,9 +32,10 @@ def action_menu(engine: Engine, chosen: str) -> gr.Radio:
 
 
 def painter_menu(engine: Engine, chosen: str | None, **options: Any) -> gr.Dropdown:
-    """The menu of painters as they are now, with this one chosen; the profile's own where it is gone. Hidden where
-    there is no choice."""
+    """The menu of painters as they are now, with this one chosen, whatever it is called now; the profile's own where it
+    is gone. Hidden where there is no choice."""
     choices = [(choice.title, choice.id) for choice in engine.painters()]
+    chosen = engine.called_now(chosen or "")
     value = chosen if chosen in [known for _, known in choices] else ""
     return gr.Dropdown(choices=choices, value=value, label="Drawn by", visible=len(choices) > 1, **options)
 

@@ -8,7 +8,9 @@ from huvidpo_core.results import Reading
 from huvidpo_core.ui.session import Session, Wording
 
 SOURCES = {"generated": "Drawn from your words", "uploaded": "Your own picture"}
-LONG = 12  # more ignored words than this are counted, not named
+LONG = 8  # more ignored words than this are counted, not named
+LONGEST = 24  # letters of an ignored word that are shown
+NOTHING_READ = "nothing yet. This model knows simple English words only"
 
 
 def origin_note(session: Session, changed: bool = False) -> str:
@@ -55,7 +57,7 @@ def other_action(prompt: str, chosen: str | None, actions: Mapping[str, Action])
         if any(keyword in said for keyword in action.keywords):
             return (
                 f"Your words speak of “{action.title}”, but what happens is “{actions[chosen].title}”. "
-                "Choose the other above, or go on as it is."
+                "Choose the other, or go on as it is."
             )
     return ""
 
@@ -64,9 +66,9 @@ def reading_hint(reading: Reading) -> str:
     """Which words were ignored, and which were not; nothing when all were understood."""
     if not reading.ignored:
         return ""
-    named, more = reading.ignored[:LONG], len(reading.ignored) - LONG
+    named, more = [_cut(word) for word in reading.ignored[:LONG]], len(reading.ignored) - LONG
     ignored = ", ".join(named) + (f" and {more} more" if more > 0 else "")
-    understood = ", ".join(reading.understood) or "nothing yet"
+    understood = ", ".join(reading.understood) or NOTHING_READ
     return (
         f'<p class="hv-reading" role="status"><span><b>Understood:</b> {escape(understood)}.</span> '
         f"<span><b>Ignored:</b> {escape(ignored)}.</span></p>"
@@ -76,6 +78,10 @@ def reading_hint(reading: Reading) -> str:
 def _composed(words: Wording, actions: Mapping[str, Action], styles: Mapping[str, Style]) -> str:
     style = styles.get(words.style or "", Style("", "{prompt}"))
     return compose_prompt(words.prompt or "", actions.get(words.action or ""), style)
+
+
+def _cut(word: str) -> str:
+    return word if len(word) <= LONGEST else f"{word[:LONGEST]}…"
 
 
 def _shortened(text: str, length: int = 70) -> str:

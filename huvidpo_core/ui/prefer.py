@@ -13,6 +13,7 @@ from huvidpo_core.ui.prefer_desk import Desk
 from huvidpo_core.ui.prefer_exchange import ExchangeForm
 from huvidpo_core.ui.prefer_judges import JudgeForm
 from huvidpo_core.ui.prefer_pairs import PairForm
+from huvidpo_core.ui.prefer_reveal import menu_title
 from huvidpo_core.ui.prefer_votes import votes_words
 from huvidpo_core.ui.theme import STATIC
 from huvidpo_core.ui.work import told
@@ -59,8 +60,8 @@ class Prefer:
         """What the votes say about an action or all, by a rater or all; and the raters there are to choose from."""
         with told():
             report = self.engine.what_votes_say(action or None, rater or None)
-            choices = [choice for each in self.engine.actions for choice in self.engine.packs(each, trials=True)]
-            models = {choice.id: choice.title for choice in choices if choice.id}
+            menus = self.engine.packs(trials=True), self.engine.painters()
+            models = {model.name: menu_title(model.name, *menus) for model in report.models}
             said = votes_words(report, self.engine.actions, models)
             return said, gr.Dropdown(choices=[EVERYBODY, *((name, name) for name in self.engine.raters())])
 

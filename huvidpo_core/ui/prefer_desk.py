@@ -48,7 +48,7 @@ class Desk:
         ballot = read_ballot(*(values.get(name) for name in ("choice", "marks", "scores", "seconds")))
         revealed = self.vote(values.get("showing"), values.get("rater"), ballot)
         recipes = (self._recipe(clip) for clip in (revealed.showing.left, revealed.showing.right))
-        menus = self.engine.packs(revealed.showing.action, trials=True), self.engine.painters()
+        menus = self.engine.packs(trials=True), self.engine.painters()
         return {"revealed": reveal_words(revealed, *recipes, *menus)}
 
     def undo_vote(self, values: Mapping[str, Any]) -> dict[str, Any]:

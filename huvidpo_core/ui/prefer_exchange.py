@@ -40,14 +40,16 @@ class ExchangeForm:
                 scale=0,
             )
             self.give = gr.Button("Export", variant="primary", elem_id="exchange-export", scale=0, min_width=150)
+        self.take = gr.Button("Import", elem_id="exchange-import", scale=0, min_width=150, render=False)
+        with gr.Row(elem_classes="hv-tools"):
+            self.errand = Errand("exchange", [self.give, self.take])
+        self.errand.show()
         self.files = gr.File(
             label="Dataset to bring in", file_count="multiple",
             file_types=[".zip", ".json", ".mp4", ".png"], height=140, elem_id="exchange-files",
         )  # fmt: skip
         with gr.Row(elem_classes="hv-tools"):
-            self.take = gr.Button("Import", elem_id="exchange-import", scale=0, min_width=150)
-            self.errand = Errand("exchange", [self.give, self.take])
-        self.errand.show()
+            self.take.render()
         self.errand.on(self.give, self.export, [self.action, self.parquet])
         self.imported = self.errand.on(self.take, self.bring, [self.files])
         self.imported.then(lambda: None, None, self.files, api_visibility="private", show_progress="hidden")

@@ -13,9 +13,10 @@ from huvidpo_core.ui.errand import AT_ONCE, Errand
 from huvidpo_core.ui.words import message
 
 RATERS = [("This profile's judge", "profile"), ("A vision-language model", "vlm")]
+COUNT = "in What the votes say, and in a training where it is chosen under Whose votes"
 OWN = (
     "It looks at each pair second by second and votes under a name of its own, on every pair it has not seen. "
-    "Nothing leaves this machine."
+    f"Nothing leaves this machine. Its votes count {COUNT}."
 )
 NOTHING = "There is no pair it has not judged yet. Make pairs first."
 
@@ -53,7 +54,7 @@ def about(who: str) -> str:
         return message(f"No vision-language model is set up. {error} Then start the app anew.", "error")
     return hint(
         f"Frames of each pair go to {rater.model}, at the address in HUVIDPO_JUDGE_URL, twice with the sides swapped; "
-        f"where it contradicts itself, that is a tie. It votes as “{rater.name}”."
+        f"where it contradicts itself, that is a tie. It votes as “{rater.name}”, which counts {COUNT}."
     )
 
 
@@ -66,4 +67,4 @@ def given(votes: int) -> str:
     """How many votes there are, as a sentence."""
     if not votes:
         return NOTHING
-    return f"{votes:,} vote{' was' if votes == 1 else 's were'} given; they count in What the votes say."
+    return f"{votes:,} vote{' was' if votes == 1 else 's were'} given; they count {COUNT}."

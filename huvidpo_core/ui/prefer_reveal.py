@@ -6,6 +6,7 @@ from huvidpo_core.engine import PackChoice, PainterChoice
 from huvidpo_core.preferences.records import Revealed
 from huvidpo_core.preferences.store import BASE_MODEL, BROUGHT, DRAWN_BY
 from huvidpo_core.recipe import Recipe
+from huvidpo_core.ui.words import gone_title, painter_title
 
 
 def reveal_words(
@@ -38,16 +39,22 @@ def reveal_words(
 
 
 def title_of(model: str, choices: Sequence[PackChoice], painters: Sequence[PainterChoice] = ()) -> str:
-    """A model as a person knows it; one that is no longer in the menu by its name."""
-    model, drawn_by, painter = model.partition(DRAWN_BY)
-    if painter:
-        title = next((choice.title for choice in painters if choice.id == painter), painter)
-        return f"{title_of(model, choices)}{drawn_by}{title}"
-    if model == BASE_MODEL:
-        return "the bare base model"
-    if _on_trial(model, choices):
-        return f"the new LoRA “{model.partition('/')[2]}”"
-    return next((choice.title for choice in choices if choice.id == model), model)
+    """A model as a sentence names it."""
+    motion, drawn_by, painter = model.partition(DRAWN_BY)
+    title = menu_title(motion, choices)
+    if motion == BASE_MODEL:
+        title = "the bare base model"
+    elif _on_trial(motion, choices):
+        title = f"the new LoRA “{motion.partition('/')[2]}”"
+    return f"{title}{drawn_by}{painter and painter_title(painter, painters)}"
+
+
+def menu_title(model: str, choices: Sequence[PackChoice], painters: Sequence[PainterChoice] = ()) -> str:
+    """A model by its titles in the menus; a LoRA that is gone by what it was called, another model by its name."""
+    motion, drawn_by, painter = model.partition(DRAWN_BY)
+    gone = f"{gone_title(motion, choices)} (deleted)" if "/" in motion else motion
+    title = next((choice.title for choice in choices if choice.id == motion), gone)
+    return f"{title}{drawn_by}{painter and painter_title(painter, painters)}"
 
 
 def _settings(recipe: Recipe) -> str:

@@ -15,7 +15,7 @@ NONE_YET = '<p class="hv-nothing">No votes yet. Rate a few pairs, then look here
 def votes_words(
     report: VotesReport, actions: Mapping[str, Action], models: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """The whole panel; `models` are titles by id, and a model that is gone is called by its id."""
+    """The whole panel; `models` are titles by id."""
     if not report.votes:
         return NONE_YET
     counted = ", ".join(f"{_title(actions, name)} {count}" for name, count in report.per_action.items())

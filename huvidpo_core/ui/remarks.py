@@ -69,7 +69,9 @@ class Remarks:
         """A picture was uploaded: refitted to the model's size, into the editor."""
         with told():
             picture = self.engine.fit(read_image(file))
-        self.sessions.of(request.session_hash).put(picture, "uploaded")
+        session = self.sessions.of(request.session_hash)
+        session.put(picture, "uploaded")
+        session.few = None
         return [editor_value(picture), *self.heed(request, *wording)]
 
     def cleared(self, request: gr.Request) -> list[Any]:

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any, ClassVar
 
 import gradio as gr
+from gradio.events import Dependency
 
 from huvidpo_core.engine import Engine, Kind, RunFolder
 from huvidpo_core.ui.run_view import LATEST, check_choices, fresh
@@ -63,6 +64,12 @@ class RunFollow(ABC):
         """What came of the run, placed between its buttons and its course."""
         return
 
+    def place_try(self) -> None:
+        """The way to Create, placed where it belongs; it leads to what `made_by` tells."""
+        self.try_it = gr.Button(
+            "Try it in Create", variant="primary", visible=False, elem_id=f"{self.kind}-try", scale=0, min_width=170
+        )
+
     def place_list(self) -> None:
         """All runs, placed here."""
         gr.HTML("<h2>Trainings</h2>")
@@ -73,6 +80,11 @@ class RunFollow(ABC):
     @abstractmethod
     def parts(self, chosen: str, step: int) -> tuple[str, dict[str, Any]]:
         """The run that is shown, and what there is to see, by part: `run_view.look`, and `head`."""
+
+    @abstractmethod
+    def made_by(self, chosen: str) -> dict[str, str]:
+        """What a finished run made, as Create's menus by name have it: the `action` and the `pack`, or the `painter`.
+        Raises UserError when Create does not offer it."""
 
     def shown(self) -> list[Shown]:
         """Which part is shown where."""
@@ -156,9 +168,11 @@ class RunFollow(ABC):
         for answered in (self.remove_yes.click, self.remove_no.click, self.run.change):  # of another run nobody asked
             answered(lambda: gr.Row(visible=False), None, self.confirm, **PRIVATE)
 
-    def wire_act(self, button: gr.Button, work: Callable[[RunFolder], Any], run: gr.State | None = None) -> None:
-        """`work` on the chosen run, or another, when a button is pressed, then look."""
-        self.wire_look(button.click(self.act(work), run or self.run, None, **PRIVATE).then)
+    def wire_act(self, button: gr.Button, work: Callable[[RunFolder], Any], run: gr.State | None = None) -> Dependency:
+        """`work` on the chosen run, or another, when a button is pressed, then look. Returns the press."""
+        pressed = button.click(self.act(work), run or self.run, None, **PRIVATE)
+        self.wire_look(pressed.then)
+        return pressed
 
 
 def same(value: Any) -> Any:

@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from huvidpo_core.engine import Progress, RunState
+from huvidpo_core.errors import UserError
 from huvidpo_core.ui import words
 
 STATUS = {
@@ -99,6 +100,13 @@ def _sample(file: Path, label: str) -> str:
     if file.suffix == ".png":
         return f'<img src="{words.url(file)}" alt="{label}">'
     return f'<video src="{words.url(file)}" aria-label="{label}" autoplay loop muted playsinline></video>'
+
+
+def whole(what: str, value: float | None) -> int | None:
+    """A number that is counted in, None where nothing was typed. Raises UserError for a broken one."""
+    if value is not None and not float(value).is_integer():
+        raise UserError(f"{what} must be a whole number, not {value:g}.")
+    return None if value is None else int(value)
 
 
 def many(count: int, noun: str) -> str:

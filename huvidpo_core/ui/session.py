@@ -55,6 +55,14 @@ class Draft:
     prompt: str = ""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a person has filled in for a training that has not begun: whose judgements count, and a name."""
+
+    raters: tuple[str, ...] = ()
+    name: str = ""
+
+
 @dataclass
 class Session:
     """One open page."""
@@ -73,6 +81,7 @@ class Session:
     outcome: tuple[str, str] = ("", "info")  # sentence and kind that the last piece of work leaves behind
     draft: Draft = field(default_factory=Draft)
     few: Few | None = None  # what is to choose from
+    asked: dict[str, Asked] = field(default_factory=dict)  # by kind of training
 
     def put(self, picture: np.ndarray | None, origin: str, drawn: Wording | None = None, painter: str = "") -> None:
         """Remember what the editor now holds: a new picture."""
@@ -101,7 +110,7 @@ class Session:
         self.picture, self.origin, self.source, self.drawn = before.picture, before.origin, before.source, before.drawn
         self.painter = before.painter
         self.clip_id, self.last_seed, self.animated = before.clip_id, before.last_seed, before.animated
-        self.draft = before.draft
+        self.draft, self.asked = before.draft, before.asked
         self.few = before.few if before.few and before.few.done else None
         if before.painted is not None:
             self.retouch(before.painted)

@@ -28,13 +28,14 @@ class Settings(NamedTuple):
     painter: str | None
 
     def in_step(self, engine: Engine) -> "Settings":
-        """The same, with a motion that the action does not have replaced by the action's own.
+        """The same, with the motion as it is called now, and another action's replaced by the action's own.
 
         The menu of motions follows the choice of an action a moment later; who presses a button in between sends the
-        old action's motion.
+        old action's motion. One that is gone stays: whoever is asked for it says so.
         """
-        known = {choice.id for choice in engine.packs(self.action or "")}
-        return self if self.pack in known else self._replace(pack=None)
+        pack = engine.called_now(self.pack or "")
+        own, all_ = ({choice.id for choice in engine.packs(action)} for action in (self.action or "", None))
+        return self._replace(pack=None if self.pack is None or pack in all_ - own else pack)
 
     @property
     def wording(self) -> Wording:

@@ -11,7 +11,7 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.ui import teach_draft as draft_of
 from huvidpo_core.ui import teach_words as said
 from huvidpo_core.ui.remarks import PAUSE_JS
-from huvidpo_core.ui.run_words import LR_STEP
+from huvidpo_core.ui.run_words import LR_STEP, whole
 from huvidpo_core.ui.session import Draft, Sessions
 from huvidpo_core.ui.words import message, progress_bar
 from huvidpo_core.ui.work import told
@@ -60,13 +60,12 @@ class TeachForm:
             with gr.Row():
                 self.steps, self.lr, self.check_every = (
                     gr.Number(
-                        value, label=label, precision=precision, step=step, info=info, elem_id=f"teach-{name}",
-                        min_width=110,
+                        value, label=label, step=step, info=info, elem_id=f"teach-{name}", min_width=110
                     )
-                    for name, value, label, precision, step, info in (
-                        ("steps", own.steps, "Steps", 0, 1, "more: closer to the clips"),
-                        ("lr", own.lr, "Learning rate", None, LR_STEP, "above 0"),
-                        ("check", own.check_every, "A check every", 0, 1, "steps, with sample clips"),
+                    for name, value, label, step, info in (
+                        ("steps", own.steps, "Steps", 1, "more: closer to the clips"),
+                        ("lr", own.lr, "Learning rate", LR_STEP, "above 0"),
+                        ("check", own.check_every, "A check every", 1, "steps, with sample clips"),
                     )
                 )  # fmt: skip
             self.name = gr.Textbox(
@@ -159,8 +158,8 @@ class TeachForm:
                 raise UserError(NAMELESS)
             naming = trainings.naming(title or "", (name or "").strip())
             run = trainings.teach(
-                naming.action, files, prompt or "", title=naming.title, preset=preset, steps=steps, lr=lr,
-                check_every=check_every,
+                naming.action, files, prompt or "", title=naming.title, preset=preset,
+                steps=whole("Steps", steps), lr=lr, check_every=whole("A check every", check_every),
             )  # fmt: skip
             return run.path.name
 

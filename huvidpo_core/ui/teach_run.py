@@ -10,26 +10,24 @@ from huvidpo_core.ui.teach_view import look, whereabouts
 
 
 class TeachRun(RunFollow):
-    """`try_it` is the button that leads to Create."""
+    """And what was made."""
 
     kind = "teach"
-    removal = "Remove the training {} and all it made, but not an action that can be chosen in Create?"
+    removal = "Remove the training {} and all it made? An action that Create offers stays there."
 
     def place_outcome(self) -> None:
         """What was made, and what can be done with it."""
         self.made = gr.HTML("", elem_id="teach-made")
         with gr.Row(elem_classes="hv-tools"):
-            self.try_it = gr.Button(
-                "Try it in Create", variant="primary", visible=False, elem_id="teach-try", scale=0, min_width=170
-            )
+            self.place_try()
             self.use = gr.Button("Put it to use", visible=False, elem_id="teach-use", scale=0, min_width=150)
 
-    def made_by(self, chosen: str) -> tuple[str, str]:
-        """The action and the pack that a finished run made. Raises UserError when Create does not offer them."""
+    def made_by(self, chosen: str) -> dict[str, str]:
+        """See `RunFollow.made_by`."""
         action, pack = whereabouts(self.engine, self.engine.trainings.find(chosen, self.kind))
         if not pack:
             raise UserError("Create does not offer this action any more. Put it to use again.")
-        return action, pack
+        return {"action": action, "pack": pack}
 
     def parts(self, chosen: str, step: int) -> tuple[str, dict[str, Any]]:
         """See `teach_view.look`."""

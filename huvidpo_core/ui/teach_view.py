@@ -29,7 +29,7 @@ def look(engine: Engine, chosen: str, step: int) -> tuple[str, dict[str, Any]]:
         asked["title"], asked["action"], said.facts(asked, checks), state,
         state.status == "running" and run.asked_to_stop, run_view.last_words(run),
     )  # fmt: skip
-    made = _made(engine, run, asked) if state.status == "finished" else {}
+    made = _made(engine, run) if state.status == "finished" else {}
     return chosen, parts | NOTHING | {"head": head, "plots": plots(run.metrics("step"), checks)} | made
 
 
@@ -68,16 +68,16 @@ def whereabouts(engine: Engine, run: RunFolder) -> tuple[str, str]:
     return action, pack if there else ""
 
 
-def _made(engine: Engine, run: RunFolder, asked: dict[str, Any]) -> dict[str, Any]:
+def _made(engine: Engine, run: RunFolder) -> dict[str, Any]:
     try:
         action, pack = whereabouts(engine, run)
     except UserError as error:
         return {"made": message(str(error), "error")}
     if not pack:
-        return {"made": said.made_words("", "", ""), "can_use": True}
-    title = engine.actions[action].title
+        return {"made": said.made_words("", ""), "can_use": True}
+    title = engine.actions[action].title  # as it is called by now
     menu = "" if pack == action else next(choice.title for choice in engine.packs(action) if choice.id == pack)
-    return {"made": said.made_words(asked["title"], menu, title), "can_try": True}
+    return {"made": said.made_words(title, menu), "can_try": True}
 
 
 def _row(told: run_view.Told) -> Row:

@@ -120,13 +120,13 @@ def facts(asked: Mapping[str, Any], checks: Sequence[Mapping[str, Any]]) -> list
     return found
 
 
-def made_words(title: str, menu: str, action: str) -> str:
-    """What became of a finished run: it can be chosen, under `menu` in the menu of motions of `action` if not as an
-    action of its own; not where there is no title."""
-    if not title:
+def made_words(action: str, menu: str) -> str:
+    """What became of a finished run: it can be chosen as the action of this title or, if it is a further motion of it,
+    as `menu` in the menu of motions; not where there is no title."""
+    if not action:
         return words.message("It is taught, and not in use: Create does not offer it.")
-    where = f", as “{menu}” under Learnt motion of “{action}”" if menu else ""
-    return words.message(f"“{title}” can now be chosen in Create{where}.")
+    where = f", as “{menu}” under Learnt motion" if menu else ""
+    return words.message(f"“{action}” can now be chosen in Create{where}.")
 
 
 def _number(naming: Naming) -> str:

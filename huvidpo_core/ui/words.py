@@ -120,17 +120,27 @@ def motion_words(recipe: Recipe, choices: Sequence[PackChoice]) -> str:
     if recipe.pack == ANIMATEDIFF:
         return "AnimateDiff"
     title = next((choice.title for choice in choices if choice.id == recipe.pack), None)
-    if title is None:
-        name = recipe.pack.replace("/", " + ").replace(LAMP, ", LAMP").replace("_", " ")
-        title = f"{name.capitalize()} (no longer there)"
+    title = title or f"{gone_title(recipe.pack, choices)} (no longer there)"
     return f"motion “{title.removesuffix(' (motion)')}” at {recipe.strength:.0%}"
+
+
+def gone_title(pack: str, choices: Sequence[PackChoice]) -> str:
+    """What a motion that is no longer among the `choices` was called there."""
+    folder, beside, lora = pack.partition("/")
+    spelled = folder.replace(LAMP, ", LAMP").replace("_", " ")
+    title = next((each.title.removesuffix(" (motion)") for each in choices if each.id == folder), "")
+    return f"{title or spelled[:1].upper() + spelled[1:]}{beside and f' + {lora}'}"
 
 
 def painter_words(recipe: Recipe, painters: Sequence[PainterChoice]) -> str:
     """Who drew a recipe's first frame, if not the profile's own painter, to go on with."""
-    if not recipe.painter:
-        return ""
-    return " by " + next((each.title for each in painters if each.id == recipe.painter), recipe.painter)
+    return f" by {painter_title(recipe.painter, painters)}" if recipe.painter else ""
+
+
+def painter_title(painter: str, painters: Sequence[PainterChoice]) -> str:
+    """A painter by its title in the menu; one that is gone by its name."""
+    _, lora, name = painter.rpartition(":")  # of a LoRA, "lora:NAME"
+    return next((each.title for each in painters if each.id == painter), f"{name} (deleted)" if lora else name)
 
 
 def recipe_words(

@@ -105,7 +105,9 @@ class Work:
         """Draw the picture and put it into the editor; returns its recipe."""
         recipe = settings.recipe(settings.seed_for(session, picture_stays=False))
         made = yield from self._follow(self.engine.first_frame(recipe, session.stop))
-        yield self.put(session, made, settings.wording)
+        view = self.put(session, made, settings.wording)
+        session.few, view.few = None, ""  # this picture is not one of those
+        yield view
         return made.recipe
 
     def put(self, session: Session, made: Picture, wording: Wording) -> View:

@@ -1,11 +1,14 @@
 """A person at the Align tab, in a real browser: a training begun, followed, stopped, tried out and put to use."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
 from huvidpo_core.engine import Score
 from huvidpo_core.preferences.records import Estimate
 from tests.browser.conftest import SLOW
+from tests.browser.person import has_picture
 from tests.finished import until, write_pack
 
 expect.set_options(timeout=SLOW)
@@ -14,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 def open_tab(page):
     page.get_by_role("tab", name="Align").click()
-    expect(page.locator("#align-supply")).to_contain_text("24 judged pairs, 22 with a better clip")
+    expect(page.locator("#align-supply")).to_contain_text(re.compile("24 judged pairs.*, 22 with a better clip"))
 
 
 def test_a_training_is_begun_followed_stopped_and_resumed(open_page, engine):
@@ -24,6 +27,9 @@ def test_a_training_is_begun_followed_stopped_and_resumed(open_page, engine):
     page = open_page()
     open_tab(page)
     page.locator("#align-name input, #align-name textarea").fill("calm")
+    page.locator("#align-raters input").click()
+    page.get_by_role("option", name="Anna").click()
+    expect(page.locator("#align-supply")).to_contain_text("24 judged pairs by Anna")
     page.locator("#align-more > button").first.click()
     expect(page.locator("#align-lr input")).to_have_value(f"{trainings.settings().lr:g}")
     page.locator("#align-steps input").fill("2000")
@@ -34,6 +40,8 @@ def test_a_training_is_begun_followed_stopped_and_resumed(open_page, engine):
     page.reload()
     page.wait_for_selector("body[data-ready]")
     open_tab(page)
+    expect(page.locator("#align-name :is(input, textarea)")).to_have_value("calm")
+    expect(page.locator("#align-raters")).to_contain_text("Anna")
     expect(page.locator(".hv-run-row")).to_contain_text("Running")
     page.wait_for_function("() => [...document.querySelectorAll('#align-clips video')].some((v) => v.readyState >= 2)")
     page.locator("#align-stop").click()
@@ -72,7 +80,8 @@ def test_the_training_that_was_asked_about_is_removed(open_page, engine):
 
 
 def test_tried_blind_it_is_put_to_use(open_page, engine):
-    """A round, the way to its pairs, the verdict, Use it; Create offers it at once, without a reload."""
+    """A round, the way to its pairs, the verdict, Use it; Create offers it at once, without a reload, follows it when
+    it is renamed and says so when it is deleted. Put to use again, it is back in the open panel."""
     write_pack(engine.data / "packs" / "waterfall")
     trainings = engine.trainings
     trainings.pause = 0.01
@@ -89,8 +98,23 @@ def test_tried_blind_it_is_put_to_use(open_page, engine):
     engine.blind_rounds.result = Score(8, 8, 7, 0, 1, Estimate(0.875, 0.53, 0.98))
     page.get_by_role("tab", name="Align").click()
     expect(page.locator("#align-helped")).to_contain_text("It helped.")
+    page.get_by_role("tab", name="Create").click()
+    page.locator("#action label", has_text="Rain").click()
+    page.locator("#prompt textarea").fill("a red horse")
+    page.locator("#draw").click()
+    has_picture(page)
+    expect(page.locator("#draw")).to_be_enabled()
+    page.get_by_role("tab", name="Align").click()
+    expect(page.locator("#align-try")).to_be_hidden()
     page.locator("#align-use").click()
     expect(page.locator("#align-helped")).to_contain_text("In use: choose “Waterfall + calm”")
+    page.locator("#align-try").click()
+    expect(page.get_by_role("tab", name="Create")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#pack input")).to_have_value("Waterfall + calm")
+    expect(page.locator("#prompt textarea")).to_have_value(engine.actions["waterfall"].examples[0])
+    expect(page.locator("#note")).to_contain_text("No picture yet")
+    expect(page.locator("#stage")).to_contain_text("Your clip will play here")
+    page.get_by_role("tab", name="Align").click()
     page.locator("#loras > button").first.click()
     expect(page.locator("#loras-table")).to_contain_text("88% (53% to 98%)")
     expect(page.locator("#loras-clips video")).to_have_count(2)
@@ -104,7 +128,22 @@ def test_tried_blind_it_is_put_to_use(open_page, engine):
     page.locator("#loras-no").click()
     page.get_by_role("tab", name="Create").click()
     page.locator("#pack input").click()
-    expect(page.get_by_role("option", name="Waterfall + mild")).to_be_visible()
+    page.get_by_role("option", name="Waterfall + mild").click()
+    page.get_by_role("tab", name="Align").click()
+    page.locator("#loras-name :is(input, textarea)").fill("third")
+    page.locator("#loras-rename").click()
+    expect(page.locator("#loras-said")).to_contain_text("It is called third now.")
+    page.get_by_role("tab", name="Create").click()
+    expect(page.locator("#pack input")).to_have_value("Waterfall + third")
+    page.get_by_role("tab", name="Align").click()
+    page.locator("#loras-delete").click()
+    page.locator("#loras-yes").click()
+    expect(page.locator("#loras-table")).to_contain_text("No LoRA for this action yet")
+    page.locator("#align-use").click()
+    expect(page.locator("#loras-table")).to_contain_text("88% (53% to 98%)")
+    page.get_by_role("tab", name="Create").click()
+    expect(page.locator("#pack input")).to_have_value("Waterfall (motion)")
+    expect(page.get_by_text("The motion “Waterfall + third” is no longer there")).to_be_visible()
 
 
 def test_a_training_on_clips_rated_alone(open_page, engine):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from huvidpo_core.media import read_image
+from huvidpo_core.media import read_image, write_png
 from tests.browser.conftest import READY, SLOW
-from tests.browser.person import PLAYS, has_picture
+from tests.browser.person import PLAYS, clip_made, has_picture
 
 expect.set_options(timeout=SLOW)
 pytestmark = pytest.mark.browser
@@ -45,6 +45,28 @@ def test_four_to_choose_from(open_page, engine):
     page.locator("#few [data-pick=done]").click()
     expect(cards).to_have_count(0)
     assert len(engine.choices) == 1
+
+
+def test_they_close_when_another_picture_comes(open_page, engine, tmp_path):
+    """By First frame, by an upload, by a clip's settings."""
+    page = open_page()
+    clip_made(page)
+    cards = page.locator("#few .hv-card")
+    own = write_png(tmp_path / "own.png", engine.fit(read_image(engine.gallery()[0].picture)[:, ::-1]))
+    for close in (
+        lambda: page.locator("#draw").click(),
+        lambda: page.locator("input[data-testid='Upload a picture-upload-button']").set_input_files(own),
+        lambda: page.locator("#use").click(),
+    ):
+        page.locator("#draw-few").click()
+        expect(cards).to_have_count(4)
+        expect(page.locator("#draw")).to_be_enabled()
+        cards.first.click()
+        expect(cards.first).to_have_attribute("aria-pressed", "true")
+        page.locator("#gallery [data-id]").first.click()
+        expect(page.locator("#use")).to_be_visible()
+        close()
+        expect(cards).to_have_count(0)
 
 
 def test_stop_leaves_what_is_drawn(open_page, engine):

@@ -1,5 +1,7 @@
 """A person at the Teach tab, in a real browser: clips dropped in, an action taught by a process of its own, chosen."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -79,6 +81,7 @@ def test_an_action_is_taught_and_chosen(open_page, clips):
     expect(page.get_by_role("tab", name="Create")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#action label.selected")).to_have_text("Block slide")
     expect(page.locator("#pack input")).to_have_value("Block slide (motion)")
+    expect(page.locator("#prompt textarea")).to_have_value(re.compile("block slides"))
     page.get_by_role("tab", name="Prefer").click()
     expect(page.locator("#rating [name=action] option")).to_contain_text(["All actions", "Waterfall", "Block slide"])
     other = open_page()

@@ -35,7 +35,7 @@ def test_one_on_trial_is_in_no_menu_and_can_be_used(pack: ActionPack, lora: Path
     named = [(choice.id, choice.trial) for choice in menu.choices("rain", trials=True)]
     assert named == [("rain", False), ("rain/old", False), ("rain/secret", True), ("", False)]
     menu.check("rain/secret")
-    with pytest.raises(UserError, match=r"no action pack 'rain/x'\. Choose one of: rain, rain/old;"):
+    with pytest.raises(UserError, match=r"no LoRA 'x' for Rain; .* Choose its motion alone, or one of: old\."):
         menu.check("rain/x")
     cards.write_card(file, {"steps": 3})
     assert ids(pack) == ["rain", "rain/old", "rain/secret", ""]
@@ -53,7 +53,7 @@ def test_renamed_and_removed_with_its_card(pack: ActionPack, lora: Path) -> None
     rename(pack, "calm", "calm v1.5")
     rename(pack, "preference", "first")
     assert pack.preferences == ("calm v1.5", "first")
-    assert cards.read_card(pack.preference_file("calm v1.5")) == {"steps": 3}
+    assert cards.read_card(pack.preference_file("calm v1.5"))["steps"] == 3
     cards.remove(cards.existing(pack, "calm v1.5"))
     with pytest.raises(UserError, match=r"no LoRA 'calm v1\.5'; there is: first"):
         cards.remove(cards.existing(pack, "calm v1.5"))
@@ -61,6 +61,46 @@ def test_renamed_and_removed_with_its_card(pack: ActionPack, lora: Path) -> None
         "preference-first.safetensors",
         "preference-first.json",
     }
+
+
+def test_a_former_name_leads_to_the_lora(pack: ActionPack, tmp_path: Path) -> None:
+    """Every name it had, the unnamed one's too, also after a rename back; a name that another has taken leads to that
+    one, and when several had it, to the last. What is gone, and what was never there, is called as it was."""
+    menu = PackMenu(pack.folder.parent)
+
+    def made(name: str) -> None:
+        file = tmp_path / f"{name}.safetensors"
+        file.write_text(f"was {name}")
+        cards.put(pack, name, file, {})
+
+    def leads_to(name: str) -> str:
+        """What lies where a former name leads."""
+        choice = menu.now(f"rain/{name}")
+        menu.check(choice)
+        return pack.preference_file(choice.removeprefix("rain/")).read_text()
+
+    made("preference")
+    for old, new in (("preference", "calm"), ("calm", "mild v1.5"), ("mild v1.5", "calm"), ("calm", "third")):
+        rename(pack, old, new)
+        assert {leads_to(name) for name in ("preference", old, new)} == {"was preference"}
+    made("calm")
+    assert (leads_to("calm"), leads_to("mild v1.5")) == ("was calm", "was preference")
+    rename(pack, "calm", "another")
+    assert (leads_to("calm"), leads_to("mild v1.5")) == ("was calm", "was preference")
+    cards.remove(pack.preference_file("another"))
+    assert leads_to("calm") == "was preference"
+    pack.preference_file("third").with_suffix(".json").write_text('{"former": {"preference-calm": "once"}}')
+    for unknown in (
+        "rain/calm",
+        "rain/never",
+        "rain/../third",
+        "rain/",
+        "../rain/third",
+        "gone/third",
+        "rain@lamp",
+        "",
+    ):
+        assert menu.now(unknown) == unknown
 
 
 def test_sample_clips_go_with_it(pack: ActionPack, lora: Path, tmp_path: Path) -> None:

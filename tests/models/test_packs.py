@@ -131,8 +131,11 @@ def test_the_menu_lists_and_checks(pack: ActionPack) -> None:
     assert (menu.default("rain"), menu.default("smile")) == ("rain", "")
     for good in ("", "rain", "rain/calm", "wind"):
         menu.check(good)
-    for bad in ("nope", "rain/nope", "rain/", "../rain"):
+    for bad in ("nope", "nope/calm", "../rain"):
         with pytest.raises(UserError, match=rf"no action pack '{bad}'.*drizzle, rain, rain/calm, wind; or ''"):
+            menu.check(bad)
+    for bad, there in (("rain/nope", ", or one of: calm"), ("rain/", ", or one of: calm"), ("wind/calm", "")):
+        with pytest.raises(UserError, match=rf"no LoRA '{bad.partition('/')[2]}' for Rain.* motion alone{there}\.$"):
             menu.check(bad)
     (root / "wind" / "motion.safetensors").unlink()
     with pytest.raises(UserError, match=r"motion\.safetensors is missing"):

@@ -10,7 +10,12 @@ from huvidpo_core import cli, media
 from huvidpo_core.config import load_profile
 from huvidpo_core.engine import Engine
 from huvidpo_core.errors import UserError
+from huvidpo_core.models import cards
+from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.models.painter_loras import PainterLoras
 from huvidpo_core.preferences.records import Ballot
+from huvidpo_core.preferences.store import DRAWN_BY
+from tests.finished import write_pack
 
 
 @pytest.fixture
@@ -48,6 +53,33 @@ def test_what_the_votes_say_of_models_and_motion(engine):
     assert engine.what_votes_say().motion == said.motion
     showing = engine.undo_vote("ann")
     assert engine.next_pair("ann") == showing and engine.what_votes_say().votes == said.votes - 1
+
+
+def test_a_lora_that_was_renamed_is_one_model(tmp_path):
+    """Its clips from before and after are ranked together, under the name it has now, and named so after a vote; those
+    of one that is gone keep their name, beside painters too."""
+    packs = tmp_path / "packs"
+    engine = Engine(load_profile("miniature"), tmp_path / "data", packs=packs)
+    pack = ActionPack.load(write_pack(packs / engine.profile.family / "rain"))
+    cards.put(pack, "crisp", pack.folder / "pack.json", {})
+    loras = PainterLoras(packs / engine.profile.family)
+    loras.put("calm", pack.folder / "pack.json", {})
+    engine.loras.rename("rain/crisp", "third")
+    engine.loras.rename("lora:calm", "bright")
+    made = ("rain/crisp", "rain/third", "rain/gone", f"rain/crisp{DRAWN_BY}lora:calm")
+    called = ("rain/third", "rain/third", "rain/gone", f"rain/third{DRAWN_BY}lora:bright")
+    for number, model in enumerate(made):
+        for side, by in (("a", model), ("b", "rain")):
+            media.write_mp4(engine.store.video(f"{side}{number}"), np.zeros((4, 32, 32, 3), np.uint8), 8)
+            engine.store.add(f"{side}{number}", {}, 0.0, frames=4, fps=8, model=by)
+        engine.store.votes.add_pair(f"a{number}", f"b{number}", source="models", prompt="p", action="rain")
+    while showing := engine.next_pair("ann", "rain"):
+        told = engine.vote(showing.id, "ann", Ballot("left" if showing.left.startswith("a") else "right"))
+        number = int(showing.left[1])
+        assert {told.left_model, told.right_model} == {called[number], "rain"}
+    wins = {standing.name: standing.wins for standing in engine.what_votes_say().models}
+    assert wins == {"rain/third": 2, "rain/gone": 1, called[3]: 1, "rain": 0}
+    engine.store.close()
 
 
 def test_export_and_import_on_the_command_line(engine, tmp_path, monkeypatch, capsys):

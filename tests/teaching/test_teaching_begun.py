@@ -23,7 +23,7 @@ def test_a_finished_pack_is_put_to_use_under_a_free_name(begin, engine):
     before = (engine._packs_folder / "rain" / MOTION).read_bytes()
     for run in (new, old):
         list(work(run, engine))
-    assert "Create offers it as “Jump”." in new.state().message and "as “Rain 2”." in old.state().message
+    assert "It was put to use as “Jump”." in new.state().message and "as “Rain 2”." in old.state().message
     assert (engine._packs_folder / "rain" / MOTION).read_bytes() == before
     assert [choice.title for choice in engine.packs("rain")][:2] == ["Rain (motion)", "Rain 2 (motion)"]
     assert engine.trainings.use(new).adopted == "jump" and engine.actions["jump"].title == "Jump"

@@ -94,12 +94,17 @@ class FakeEngine(FakePairs):
     def warm_up(self) -> None:
         """Nothing to load."""
 
-    def packs(self, action: str, trials: bool = False) -> list[PackChoice]:
-        title = self.actions[action].title if action in self.actions else action
-        own = [PackChoice(action, f"{title} (motion)"), PackChoice(f"{action}/liked", f"{title} + liked")]
+    def packs(self, action: str | None = None, trials: bool = False) -> list[PackChoice]:
+        own = []
+        for name in [action] if action else self.actions:
+            title = self.actions[name].title if name in self.actions else name
+            own += [PackChoice(name, f"{title} (motion)"), PackChoice(f"{name}/liked", f"{title} + liked")]
         known = ["", *(choice.id for choice in own)]
         kept = [choice for choice in self._menu.choices(action, trials) if choice.id not in known]
         return [*own, *self.extra_packs, *kept, PackChoice("", "None (base model)")]
+
+    def called_now(self, name: str) -> str:
+        return PainterMenu(self.profile, self.data / "packs").now(self._menu.now(name))
 
     def surprise(self, seed: int) -> Recipe:
         draw = random.Random(seed)

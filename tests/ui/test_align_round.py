@@ -14,6 +14,7 @@ from huvidpo_core.ui import align_outcome as said
 from huvidpo_core.ui.align_form import AlignForm
 from huvidpo_core.ui.align_loras import LoraForm
 from huvidpo_core.ui.align_run import to_judge
+from huvidpo_core.ui.session import Sessions
 from tests.finished import until, write_pack
 from tests.ui.test_align_tab import begin, parts
 
@@ -134,7 +135,7 @@ def test_clips_that_taught_nothing(engine):
     write_pack(engine.data / "packs" / "waterfall")
     engine.trainings.pause = 0.01
     with gr.Blocks():
-        form = AlignForm(engine)
+        form = AlignForm(engine, Sessions())
     for loss, words in (("", "Rate more pairs in Prefer"), ("kto", "Rate more clips in Create")):
         run = begin(form, loss=loss, name=f"calm{loss}")
         until(run, "finished")

@@ -1,15 +1,21 @@
 """The Align tab's handlers over real records: the form, the view of a run, what a press does."""
 
 import time
+from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 
 from huvidpo_core.engine import PairQueue, RatedStock, RunState, Score, Stock
+from huvidpo_core.errors import UserError
 from huvidpo_core.models import cards
 from huvidpo_core.models.packs import ActionPack
-from huvidpo_core.preferences.records import Estimate
+from huvidpo_core.preferences.judges import ProfileRater
+from huvidpo_core.preferences.records import Ballot, Estimate
+from huvidpo_core.preferences.store import Store
+from huvidpo_core.supply import Supply
 from huvidpo_core.training.settings import LOSSES as TRAINED
 from huvidpo_core.training.settings import load_settings
 from huvidpo_core.ui import align_outcome as outcome
@@ -17,16 +23,25 @@ from huvidpo_core.ui import align_words as said
 from huvidpo_core.ui.align_form import LOSSES, AlignForm
 from huvidpo_core.ui.align_loras import LoraForm
 from huvidpo_core.ui.align_view import look
+from huvidpo_core.ui.clips import Clips
 from huvidpo_core.ui.run_view import LATEST, fresh
+from huvidpo_core.ui.session import Session, Sessions
 from tests.finished import finish, until, write_pack
+from tests.preferences.made import add_pair
 
 STEPS = 8
+PAGE = SimpleNamespace(session_hash="page")
 
 
 @pytest.fixture
-def form(engine):
+def sessions():
+    return Sessions()
+
+
+@pytest.fixture
+def form(engine, sessions):
     with gr.Blocks():
-        return AlignForm(engine)
+        return AlignForm(engine, sessions)
 
 
 @pytest.fixture
@@ -45,7 +60,7 @@ def parts(engine, run="", step=LATEST):
 
 def test_the_form_says_what_there_is_to_learn_from(form, engine):
     """Votes by action in its menu, an action with votes chosen at first, raters to choose from, a button that waits."""
-    actions, raters, supply, button = form.refresh("smile", ["Anna", "gone"], "")
+    actions, raters, _, supply, button = form.refresh(PAGE, "smile", ["Anna", "gone"], "", "")
     assert ("Waterfall (24 votes)", "waterfall") in actions.choices and actions.value == "waterfall"
     assert raters.choices == [("Anna", "Anna"), ("Ben", "Ben")] and raters.value == ["Anna"]
     assert "24 judged pairs by Anna, 22 with a better clip. Enough to begin with; 60 are good." in supply
@@ -54,6 +69,53 @@ def test_the_form_says_what_there_is_to_learn_from(form, engine):
     assert "No votes on Rain yet" in supply and not button.interactive
     supply, button = form.look("waterfall", ["Ben"], "dense")
     assert "Nothing can be learned from ties alone" in supply and not button.interactive
+
+
+def vote(store, rater, better):
+    """Answer all pairs of rain: for the clips whose name ends so."""
+    while showing := store.votes.show(rater, "rain"):
+        store.votes.vote(showing.id, rater, Ballot("left" if showing.left.endswith(better) else "right"))
+
+
+@pytest.mark.parametrize("judge", [ProfileRater.name, "VLM see-1"])
+def test_an_automatic_rater_counts_where_it_is_chosen(form, engine, tmp_path, judge):
+    """Two people's votes on three pairs, and a judge who contradicts them all: nobody chosen means the two; chosen, the
+    judge counts; where only a judge has voted, it does. What the form says is what the training learns from."""
+    store = Store(tmp_path / "store")
+    supply = engine.trainings.supply = Supply(store, engine.actions, engine.styles)
+    for name in ("p", "q", "r"):
+        add_pair(store, name)
+    vote(store, judge, "b")
+    assert "3 judged pairs by automatic raters, 3 with a better clip" in form.look("rain", [], "")[0]
+    assert begin(form, action="rain").asked()["raters"] == []
+    for person in ("Anna", "Ben"):
+        vote(store, person, "a")
+    assert "No votes on Waterfall yet" in form.look("waterfall", [], "")[0]
+    for chosen, whose, learned, winners in (
+        ([], "people", ["Anna", "Ben"], {"pa", "qa", "ra"}),
+        ([judge], judge, [judge], {"pb", "qb", "rb"}),
+    ):
+        assert f"3 judged pairs by {whose}, 3 with a better clip. That is" in unescape(form.look("rain", chosen, "")[0])
+        asked = begin(form, action="rain", raters=chosen).asked()
+        assert asked["raters"] == learned
+        assert {pair.clips[0] for pair in supply.votes("rain", asked["raters"]).pairs} == winners
+    assert "automatic raters" in form.raters.info
+
+
+def test_whose_votes_and_name_outlast_a_reload(form, sessions):
+    """What was filled in comes back in the same tab, less raters who are gone; what the page shows goes before it;
+    another tab has nothing."""
+    sessions.arrive("page", "tab")
+    form.whose.keep(PAGE, ["Anna", "gone"], "calm")
+    sessions.forget("page")
+    sessions.arrive("again", "tab")
+    again = SimpleNamespace(session_hash="again")
+    _, raters, name, supply, _ = form.refresh(again, "waterfall", [], "", "")
+    assert (raters.value, name) == (["Anna"], "calm") and "by Anna" in supply
+    _, raters, name, *_ = form.refresh(again, "waterfall", ["Ben"], "lively", "")
+    assert raters.value == ["Ben"] and name == gr.skip()
+    _, raters, name, *_ = form.refresh(SimpleNamespace(session_hash="other"), "waterfall", [], "", "")
+    assert (raters.value, name) == ([], "")
 
 
 def test_with_kto_it_speaks_of_rated_clips(form, engine):
@@ -119,13 +181,16 @@ def test_settings_come_from_the_preset_until_they_are_changed(form, engine):
     [
         ({"action": "rain"}, "no votes to learn from"),
         ({"lr": -1.0}, "'lr' of the alignment must be more than 0"),
+        ({"steps": 1.5}, "Steps must be a whole number, not 1.5"),
+        ({"steps": float("inf")}, "Steps must be a whole number, not inf"),
         ({"lr": 0}, "'lr' of the alignment must be more than 0"),
         ({"preset": "magic"}, "no preset 'magic'"),
         ({"name": "a/b"}, "cannot be a file's name"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence(form, engine, pack, change, sentence):
-    """And no run is left behind."""
+    """And no run is left behind. The field hands on what was typed, and does not round it."""
+    assert form.steps.preprocess(1.5) == 1.5
     with pytest.raises(gr.Error, match=sentence):
         begin(form, **change)
     assert engine.trainings.runs() == []
@@ -207,10 +272,14 @@ def test_did_it_help(form, view, engine, pack):
     seen = parts(engine)
     assert seen["can_use"] and not seen["can_rate"] and "as soon as" not in seen["helped"]
     assert "100%</b>" in seen["helped"] and "68% to 100%" in seen["helped"] and "It helped." in seen["helped"]
+    with pytest.raises(UserError, match="Press Use it"):
+        view.made_by(name)
     view.act(view.adopt)(name)
     assert "waterfall/calm" in [choice.id for choice in engine.packs("waterfall")]
+    _, action, menu, *_ = Clips(engine).choose(Session(), view.made_by(name), "waterfall")
+    assert (action.value, menu.value) == ("waterfall", "waterfall/calm")
     seen = parts(engine)
-    assert seen["can_use"] is None and "choose “Waterfall + calm”" in seen["helped"]
+    assert seen["can_use"] is None and seen["offered"] and "choose “Waterfall + calm”" in seen["helped"]
     assert engine.loras.list("waterfall")[0].card["blind_round"] == {"pairs": 8, "win_rate": [1.0, 0.68, 1.0]}
 
 

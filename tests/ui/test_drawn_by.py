@@ -51,12 +51,14 @@ def test_a_painter_comes_back_with_a_clips_settings_or_gives_way(engine, setting
     assert Clips(engine).use(session, clip.id)[place].value == "plain" and not warned
     monkeypatch.setattr(engine, "painters", lambda: [PainterChoice("", "Own")])
     menu = Clips(engine).use(session, clip.id)[place]
-    assert menu.value == "" and not menu.visible and "'plain' is no longer there" in warned[0]
+    assert menu.value == "" and not menu.visible and "“plain” is no longer there" in warned[0]
 
 
 def test_models_are_named_with_their_painter():
     """After a vote, by both titles; in a recipe AnimateDiff has no strength."""
     packs, painters = [PackChoice("rain", "Rain (motion)")], [PainterChoice("plain", "Without alignment")]
     assert title_of("rain, first frame by plain", packs, painters) == "Rain (motion), first frame by Without alignment"
+    gone = title_of("rain/x, first frame by lora:y", packs, painters)
+    assert gone == "Rain + x (deleted), first frame by y (deleted)"
     assert title_of("base model, first frame by gone", packs, painters) == "the bare base model, first frame by gone"
     assert motion_words(Recipe("a", "rain", "cartoon", pack=ANIMATEDIFF), packs) == "AnimateDiff"

@@ -123,6 +123,7 @@ def test_a_vision_language_model_says_what_it_needs_and_never_its_key(engine, mo
     said = about("vlm")
     assert "&lt;see&gt;" in said and "hush" not in said and "hv-error" not in said
     assert "Nothing leaves this machine" in about("profile")
+    assert all("in a training where it is chosen under Whose votes" in about(who) for who in ("profile", "vlm"))
 
 
 @pytest.fixture

@@ -1,15 +1,19 @@
 """A few first frames to choose from: the handlers on the fake engine, and the endpoints on a launched app."""
 
+from types import SimpleNamespace
+
 import gradio as gr
 import numpy as np
 import pytest
 from gradio_client.exceptions import AppError
 
-from huvidpo_core.media import read_image
+from huvidpo_core.media import read_image, write_png
+from huvidpo_core.ui.clips import Clips
 from huvidpo_core.ui.few import DONE, NONE, FewWork, grid
+from huvidpo_core.ui.remarks import Remarks
 from huvidpo_core.ui.session import Few, Session, Sessions, Wording
 from huvidpo_core.ui.settings import Settings, controls_of
-from huvidpo_core.ui.work import Work
+from huvidpo_core.ui.work import Work, editor_value
 
 
 @pytest.fixture
@@ -108,6 +112,31 @@ def test_a_reloaded_page_still_shows_them(few, settings):
     before = sessions.arrive("two", "tab")
     next(iter(few.draw(before, settings)))
     assert grid(sessions.arrive("three", "tab").few) == ""
+
+
+def test_another_picture_closes_them(engine, few, settings, tmp_path):
+    """One that is drawn, uploaded, or that comes with a clip's settings; not one that is stopped on its way, nor one of
+    the four."""
+    sessions, work = Sessions(), Work(engine)
+    session = sessions.of("page")
+    page = SimpleNamespace(session_hash="page")
+    list(few.draw(session, settings))
+    few.choose(session, "1", "ann")
+    *_, made = work.animate(session, settings, editor_value(session.picture))
+    assert cards(grid(session.few)) == 4
+    session.stop.set()
+    list(work.draw(session, settings))
+    assert cards(grid(session.few)) == 4
+    session.stop.clear()
+    *_, drawn = work.draw(session, settings)
+    assert drawn.few == grid(session.few) == ""
+    list(few.draw(session, settings))
+    Clips(engine).use(session, made.clip_id)
+    assert grid(session.few) == ""
+    list(few.draw(session, settings))
+    upload = write_png(tmp_path / "own.png", session.picture)
+    Remarks(engine, sessions, lambda: False).uploaded(page, str(upload), "a red horse", settings.action, settings.style)
+    assert grid(session.few) == ""
 
 
 def test_a_program_chooses(client, engine):

@@ -38,6 +38,11 @@ VARIED = {"reference": "c", "eta": 0.7}
             "1 by the bare base model, seed 17; 2 by gone, seed 42.",
         ),
         (
+            ("waterfall/once", "rain_fall/My LoRA"),
+            (SEED_17, SEED_17),
+            "1 by Waterfall + once (deleted), 2 by Rain fall + My LoRA (deleted), both with seed 17.",
+        ),
+        (
             ("waterfall",) * 2,
             (SEED_17.with_(steps=12), SEED_42.with_(steps=3)),
             "Both by Waterfall (motion): 1 with 12 steps, 2 with 3.",

@@ -106,7 +106,22 @@ def test_the_hint_about_words():
     assert "Understood:</b> red horse, beach." in hint
     assert "Ignored:</b> majestic, &lt;b&gt;." in hint
     assert notes.reading_hint(Reading(("red horse",), ())) == ""
-    assert "and 8 more" in notes.reading_hint(Reading((), tuple(map(str, range(20)))))
+    hint = notes.reading_hint(Reading((), tuple(f"word{number}" for number in range(20))))
+    assert "word7 and 12 more." in hint and "word8" not in hint
+
+
+@pytest.mark.parametrize("prompt", ["красная лошадь бежит по пляжу", "一匹红马在海滩上奔跑", "🐎🐎 🏖️"])
+def test_a_prompt_that_nothing_is_read_of(engine, prompt):
+    """Not understood at all, it is told which words are."""
+    hint = Remarks(engine, Sessions(), lambda: False).reading(prompt)
+    assert "Understood:</b> nothing yet. This model knows simple English words only." in hint and "Ignored:" in hint
+    assert "English" not in Remarks(engine, Sessions(), lambda: False).reading("a красная horse")
+
+
+def test_an_endless_word_is_cut(engine):
+    """Of three thousand letters the first 24 are shown."""
+    hint = Remarks(engine, Sessions(), lambda: False).reading("a horse " + "x" * 3000)
+    assert f"Ignored:</b> {'x' * 24}…." in hint and "x" * 25 not in hint
 
 
 def test_a_reloaded_page_inherits_its_tabs_picture(engine, drawn):

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.models import cards
+from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.models.painter_loras import PainterLoras
 from huvidpo_core.ui.clips import Clips
 from huvidpo_core.ui.session import Session, Sessions
 from huvidpo_core.ui.settings import Settings, controls_of
 from huvidpo_core.ui.work import UNEXPECTED, Work, editor_value, told
+from tests.finished import write_pack
 
 
 @pytest.fixture
@@ -146,10 +150,45 @@ def test_use_these_settings_restores_everything(engine, settings):
     assert repeated.recipe.first_frame == clip.recipe.first_frame
 
 
-def test_a_pack_that_is_gone_gives_way(engine):
-    """The menu falls back to the action's own pack when the wanted one is not on disk."""
-    assert Clips(engine).pack_menu("rain", "rain/deleted").value == "rain"
+def test_a_pack_that_is_gone_gives_way(engine, monkeypatch):
+    """The menu falls back to the action's own pack when the wanted one is not on disk, or another action's, and says so
+    by titles; when none was wanted there is nothing to say."""
+    warned = []
+    monkeypatch.setattr(gr, "Warning", warned.append)
     assert Clips(engine).pack_menu("rain", "rain/liked").value == "rain/liked"
+    assert Clips(engine).pack_menu("rain", None).value == "rain" and warned == []
+    assert Clips(engine).pack_menu("rain", "rain/deleted").value == "rain"
+    assert Clips(engine).pack_menu("rain", "waterfall/liked").value == "rain"
+    assert warned == [
+        "The motion “Rain + deleted” is no longer there; the action's own is chosen instead.",
+        "The motion “Waterfall + liked” is another action's; the action's own is chosen instead.",
+    ]
+
+
+def test_a_lora_that_was_renamed_is_followed(engine, settings, monkeypatch):
+    """By the menu of an open page, by a press on Animate beside a menu that does not know yet, by the words under its
+    clip and by Use these settings, one for first frames too; one that was deleted is not given up for another."""
+    warned, folder = [], engine.data / "packs"
+    monkeypatch.setattr(gr, "Warning", warned.append)
+    pack = ActionPack.load(write_pack(folder / "waterfall"))
+    cards.put(pack, "again", pack.folder / "pack.json", {})
+    PainterLoras(folder).put("calm", pack.folder / "pack.json", {})
+    chosen = settings._replace(pack="waterfall/again", painter="lora:calm")
+    list(Work(engine).animate(Session(), chosen, None))
+    [clip] = engine.gallery()
+    assert engine.loras.rename("waterfall/again", "third") == "waterfall/third"
+    assert engine.loras.rename("lora:calm", "bright") == "lora:bright"
+    assert Clips(engine).pack_menu("waterfall", "waterfall/again").value == "waterfall/third"
+    assert chosen.in_step(engine).pack == "waterfall/third"
+    said = Clips(engine).show(Session(), clip.id)[2]
+    assert "“Waterfall + third”" in said and "+ bright" in said and "again" not in said
+    restored = dict(zip(Settings._fields, Clips(engine).use(Session(), clip.id), strict=False))
+    assert (restored["pack"].value, restored["painter"].value) == ("waterfall/third", "lora:bright")
+    assert warned == []
+    engine.loras.delete("waterfall/third")
+    assert chosen.in_step(engine).pack == "waterfall/again"  # whose absence the engine tells
+    assert Clips(engine).use(Session(), clip.id)[Settings._fields.index("pack")].value == "waterfall"
+    assert warned == ["The motion “Waterfall + again” is no longer there; the action's own is chosen instead."]
 
 
 def test_new_action_swaps_an_untouched_example(engine):

@@ -1,4 +1,4 @@
-// Keys, dropped and pasted pictures, and on a phone the way from the button to the stage.
+// Keys, dropped and pasted pictures, the way from the button to the stage, and the tab after a reload.
 (() => {
   const find = (id) => document.getElementById(id);
   const seen = (element) => element && element.offsetParent !== null && !element.disabled;
@@ -16,11 +16,25 @@
 
   document.addEventListener('click', (event) => {
     const narrow = window.innerWidth < 900;
-    if (narrow && event.target.closest?.('#animate, #use, .hv-card')) {
+    if (!narrow && event.target.closest?.('#animate, .hv-card')) {
+      document.querySelector('.hv-right')?.scrollTo({top: 0, behavior: 'smooth'}); // that column scrolls by itself
+    } else if (narrow && event.target.closest?.('#animate, #use, .hv-card')) {
       const target = event.target.closest('#use') ? 'prompt' : 'stage';
       setTimeout(() => find(target)?.scrollIntoView({behavior: 'smooth', block: 'center'}), 200);
     }
   });
+
+  // A reload opens the tab that was open.
+  const tabs = () => [...document.querySelectorAll('[role=tab]')];
+  window.addEventListener('pagehide', () => {
+    sessionStorage.huvidpoTab = tabs().find((tab) => tab.ariaSelected === 'true')?.textContent ?? '';
+  });
+  const open = (name, tries) => {
+    const tab = tabs().find((each) => each.textContent === name);
+    if (tab && 'ready' in document.body.dataset) tab.click(); // when what the browser remembers is back, too
+    else if (tries) setTimeout(open, 100, name, tries - 1);
+  };
+  if (sessionStorage.huvidpoTab) open(sessionStorage.huvidpoTab, 100);
 
   // Gradio names a download after the file; fetched here it gets the name the link gives it.
   document.addEventListener('click', async (event) => {

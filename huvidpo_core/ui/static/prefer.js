@@ -213,6 +213,7 @@
       this.find('.hv-frame-number').textContent = player.frames ? `${player.frame + 1} / ${player.frames}` : '';
       this.timeline.at(player.frame);
       const open = Boolean(this.showing) && !this.busy && player.seen;
+      if (open && this.find('.hv-say').textContent === NOT_YET) this.say('');
       for (const button of this.element.querySelectorAll('[data-vote]')) {
         const skips = button.dataset.vote === 'skip';
         button.disabled = skips ? !this.showing || this.busy : !open;

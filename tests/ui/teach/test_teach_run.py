@@ -5,11 +5,14 @@ import time
 from html import unescape
 
 import gradio as gr
+import numpy as np
 import pytest
 
+from huvidpo_core.models.packs import TAUGHT
 from huvidpo_core.ui.clips import Clips
 from huvidpo_core.ui.menus import ActionMenus, titles
 from huvidpo_core.ui.run_view import LATEST
+from huvidpo_core.ui.session import Few, Session, Wording
 from huvidpo_core.ui.teach_taught import TaughtForm
 from huvidpo_core.ui.teach_view import look
 from tests.finished import until, write_pack
@@ -83,11 +86,35 @@ def test_a_finished_one_can_be_chosen_at_once(form, view, engine, clips):
     assert isinstance(first, gr.Radio) and first.choices[-1] == ("Ball bounce", "ball_bounce")
     assert second.choices[0] == ("All actions", "") and len(second.choices) == len(first.choices) + 1
     assert first.value != "rain" and menus.refresh(told, "rain", "") == [gr.skip()] * 3
-    old = next(iter(engine.actions.values())).examples[0]
-    action, pack, _, prompt = Clips(engine).choose(*view.made_by(run.path.name), old)
-    assert (action.value, pack.value, prompt) == ("ball_bounce", "ball_bounce", "a ball bounces")
+    _, action, pack, *_ = Clips(engine).choose(Session(), view.made_by(run.path.name), "rain")
+    assert (action.value, pack.value) == ("ball_bounce", "ball_bounce")
     assert ("Ball bounce", "ball_bounce") in action.choices
-    assert Clips(engine).choose("ball_bounce", "ball_bounce", "my own words")[3] == gr.skip()
+
+
+def test_what_is_tried_begins_with_its_own_words(engine):
+    """Coming from another action, an example is in the prompt and the picture that was drawn is put away, with those
+    that were to choose from; a picture that the person made stays; on the same action everything does."""
+    write_pack(
+        engine.data / "packs" / "ball", title="Ball", training={"source": TAUGHT, "examples": ["a ball, hopping"]}
+    )
+    tried, clips, picture = {"action": "ball", "pack": "ball"}, Clips(engine), np.zeros((160, 256, 3), np.uint8)
+
+    def came_from(now, origin):
+        session = Session(few=Few(Wording("a red horse"), done=True))
+        session.put(picture, origin, Wording("a red horse", "horse_run", "cartoon"))
+        *_, prompt, editor, note = clips.choose(session, tried, now)
+        return session, prompt, editor, note
+
+    session, prompt, editor, note = came_from("horse_run", "generated")
+    assert (prompt, editor, session.picture, session.few) == ("a ball, hopping", None, None, None)
+    assert "No picture yet" in note
+    for now, origin, words in (
+        ("horse_run", "uploaded", "a ball, hopping"),
+        ("horse_run", "edited", "a ball, hopping"),
+        ("ball", "generated", gr.skip()),
+    ):
+        session, prompt, editor, _ = came_from(now, origin)
+        assert (prompt, editor) == (words, gr.skip()) and session.picture is picture and session.few
 
 
 def test_a_name_that_is_there_keeps_its_pack(form, view, engine, clips):
@@ -100,7 +127,7 @@ def test_a_name_that_is_there_keeps_its_pack(form, view, engine, clips):
     assert (old / "motion.safetensors").read_bytes() == before
     made = parts(engine)["made"]
     assert "“Waterfall” can now be chosen in Create, as “Waterfall 2 (motion)” under Learnt motion" in made
-    action, pack, *_ = Clips(engine).choose(*view.made_by(run.path.name), "x")
+    _, action, pack, *_ = Clips(engine).choose(Session(), view.made_by(run.path.name), "rain")
     assert (action.value, pack.value) == ("waterfall", "waterfall-2")
     for file in sorted((engine.data / "packs" / "waterfall-2").rglob("*"), reverse=True):
         file.unlink()
@@ -131,6 +158,8 @@ def test_a_taught_action_is_renamed_and_deleted(form, view, engine, clips):
             taught.do_rename("ball_bounce", title)
     assert "“Rubber <ball>”" in unescape(taught.do_rename("ball_bounce", " Rubber  <ball>"))
     assert engine.actions["ball_bounce"].title == "Rubber <ball>"
+    made = unescape(parts(engine)["made"])
+    assert "“Rubber <ball>” can now be chosen in Create." in made and "Ball bounce" not in made
     (engine.data / "packs" / "ball_bounce" / "preference-<b>calm.safetensors").write_bytes(b"a LoRA")
     asked, row, _ = taught.ask("ball_bounce")
     assert row.visible and "&lt;b&gt;calm" in asked
