@@ -23,6 +23,7 @@ PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 # Not for handlers that set a `gr.State`, whose change event needs the queue, nor for those that warn.
 AT_ONCE = PRIVATE | {"queue": False}
 GPU = PRIVATE | {"concurrency_id": "gpu", "concurrency_limit": 1}
+ENDED = "The page was reloaded while something was being made, which ended that. Press the button again."
 UNREAD = "The page's settings could not be read. Check the numbers, or clear the picture, and try again."
 
 
@@ -86,7 +87,11 @@ class Create:
 
     def remember(self, request: gr.Request, stored: Any, tab: str | None) -> list[Any]:
         """The page has loaded: what the browser remembers of the form, and this tab's picture and clip."""
-        return self.clips.remember(self.sessions.arrive(request.session_hash, tab), stored)
+        session = self.sessions.arrive(request.session_hash, tab)
+        if session.ended:
+            session.ended = False
+            gr.Info(ENDED)
+        return self.clips.remember(session, stored)
 
     def _buttons(self, busy: bool) -> list[Any]:
         free = not busy and not self.blocked()

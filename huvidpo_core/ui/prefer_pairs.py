@@ -29,6 +29,7 @@ MANY = [(f"Keep {READY} ready while I rate", KEEP), ("A fixed number", COUNT)]
 MOST = 50  # in one press
 SAME = "same"  # as the one side's
 LONG = 60  # characters of a prompt in the menu of clips
+VARY = "They show one scene; order some of others, too, for a taste learned from one scene says little about the rest."
 
 
 class PairForm:
@@ -137,7 +138,8 @@ class PairForm:
             self.engine.make_pairs(Order(recipe, way, number, reference, rival, other, keep))
             ordered = "One pair" if number == 1 else f"{number} pairs"
             more = f", and as many more while somebody rates as it takes to have {READY} ready" if keep else ""
-            return message(f"Ordered: {ordered}{more}. The line below the vote says how far they are."), gr.skip()
+            vary = "" if way == "models" else f" {VARY}"
+            return message(f"Ordered: {ordered}{more}. The line below the vote says how far they are.{vary}"), gr.skip()
 
     def halt(self) -> str:
         """Make no more."""

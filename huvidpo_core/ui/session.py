@@ -78,6 +78,7 @@ class Session:
     last_seed: int | None = None  # of the last picture or clip
     animated: bool = False  # whether a clip was made with `last_seed`
     busy: bool = False  # work is waiting or running
+    ended: bool = False  # and was ended with the page: this one, or the one before a reload
     outcome: tuple[str, str] = ("", "info")  # sentence and kind that the last piece of work leaves behind
     draft: Draft = field(default_factory=Draft)
     few: Few | None = None  # what is to choose from
@@ -112,6 +113,7 @@ class Session:
         self.clip_id, self.last_seed, self.animated = before.clip_id, before.last_seed, before.animated
         self.draft, self.asked = before.draft, before.asked
         self.few = before.few if before.few and before.few.done else None
+        self.ended = before.busy or before.ended
         if before.painted is not None:
             self.retouch(before.painted)
 
@@ -153,4 +155,4 @@ class Sessions:
             session = self._sessions.pop(key or "", None)
         if session:
             session.stop.set()
-            session.busy = False
+            session.ended, session.busy = session.busy, False

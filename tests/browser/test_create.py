@@ -112,7 +112,7 @@ def test_stop_with_escape(open_page, engine):
 
 
 def test_reload_in_the_middle_frees_the_engine(open_page, engine):
-    """A page reloaded during work stops that work; the fresh page can make a clip at once."""
+    """A page reloaded during work stops that work, and says so; the fresh page can make a clip at once."""
     engine.pause = 0.3
     page = open_page()
     page.locator("#prompt textarea").fill("a blue horse")
@@ -122,6 +122,7 @@ def test_reload_in_the_middle_frees_the_engine(open_page, engine):
     engine.pause = 0.02
     page.wait_for_selector("#editor canvas")
     page.wait_for_selector(READY)
+    expect(page.get_by_text("reloaded while something was being made").first).to_be_visible()
     clip_made(page)
     assert [clip.recipe.prompt for clip in engine.gallery()] == ["a red horse"]
 

@@ -124,7 +124,7 @@ class FakePairs:
     def what_votes_say(self, action: str | None = None, rater: str | None = None) -> VotesReport:
         given = [showing for showing, _ in self.votes if action in (None, showing.action)]
         actions, raters = Counter(s.action for s in given), Counter(s.rater for s in given)
-        models = tuple(Standing(n, Estimate(0.5, 0.1, 0.9), 0.6, 3, 1, 2) for n in ("<b>liked</b>",) if given)
+        models = tuple(Standing(n, Estimate(0.5, 0.1, 0.9), 0.6, 3, 1, 2) for n in ("<b>liked",) if given)
         return VotesReport(len(given), actions, raters, models, None, 0, 0, None, 0, None)
 
     def _pairs(self, action: str | None) -> list:

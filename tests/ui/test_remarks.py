@@ -142,6 +142,17 @@ def test_a_reloaded_page_inherits_its_tabs_picture(engine, drawn):
     assert sessions.arrive("too late", "tab").picture is None
 
 
+@pytest.mark.parametrize("closed_first", [True, False])
+def test_a_reloaded_page_knows_what_it_ended(closed_first):
+    """Whether the old page was seen to close before the new one came or not."""
+    for busy in (True, False):
+        sessions = Sessions()
+        sessions.arrive("old", "tab").busy = busy
+        if closed_first:
+            sessions.forget("old")
+        assert sessions.arrive("new", "tab").ended is busy
+
+
 def test_words_that_name_another_action_are_noticed():
     """A firework with Waterfall chosen is remarked on; the chosen action's own words, or none at all, are not."""
     actions = load_actions()
