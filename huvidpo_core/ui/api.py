@@ -15,6 +15,7 @@ from PIL import Image
 from huvidpo_core.engine import Clip, Engine, Picture, Progress
 from huvidpo_core.media import read_image
 from huvidpo_core.recipe import Recipe
+from huvidpo_core.ui.api_words import offer
 from huvidpo_core.ui.prefer_ballots import read_ballot, read_rater
 from huvidpo_core.ui.prefer_desk import Desk, revealed_values, showing_values
 from huvidpo_core.ui.work import told
@@ -190,16 +191,11 @@ class Api:
             clip, score = gr.Textbox(label="clip"), gr.Number(label="score")
             button = gr.Button()
         rest = [seed, steps, guidance, sampler, pack, strength, frames]
-        for function, inputs, outputs in (
-            (self.first_frame, [prompt, action, style, seed, steps, painter], picture),
-            (self.animate, [image, prompt, action, style, *rest], [video, recipe]),
-            (self.generate, [prompt, action, style, *rest, painter], [video, recipe]),
-        ):
-            button.click(
-                function, inputs, outputs, api_name=function.__name__, concurrency_id="gpu", concurrency_limit=1,
-            )  # fmt: skip
-        button.click(self.evaluate, [files, prompts], report, api_name="evaluate", concurrency_limit=1)
-        button.click(self.next_pair, [rater, asked], [pair, left, right], api_name="next_pair")
-        ballot = [showing, rater, choice, marks, scores, answered]
-        button.click(self.vote, ballot, revealed, api_name="vote")
-        button.click(self.rate_clip, [clip, rater, score], score, api_name="rate_clip")
+        making = {"concurrency_id": "gpu", "concurrency_limit": 1}
+        offer(button, self.first_frame, [prompt, action, style, seed, steps, painter], picture, **making)
+        offer(button, self.animate, [image, prompt, action, style, *rest], [video, recipe], **making)
+        offer(button, self.generate, [prompt, action, style, *rest, painter], [video, recipe], **making)
+        offer(button, self.evaluate, [files, prompts], report, concurrency_limit=1)
+        offer(button, self.next_pair, [rater, asked], [pair, left, right])
+        offer(button, self.vote, [showing, rater, choice, marks, scores, answered], revealed)
+        offer(button, self.rate_clip, [clip, rater, score], score)

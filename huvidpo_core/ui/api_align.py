@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from huvidpo_core.engine import Engine
+from huvidpo_core.ui.api_words import offer
 from huvidpo_core.ui.work import told
 
 
@@ -92,12 +93,10 @@ class AlignApi:
             rater, name = gr.Textbox("", label="rater"), gr.Textbox("", label="name")
             run, begun, status = gr.Textbox(label="run"), gr.Textbox(label="run"), gr.JSON(label="status")
             button = gr.Button()
-        button.click(self.align_start, [action, loss, steps, preset, rater, name], begun, api_name="align_start")
-        button.click(
-            self.align_first_frame_start, [steps, preset, rater, name], begun, api_name="align_first_frame_start"
-        )
-        button.click(self.align_status, run, status, api_name="align_status")
-        button.click(self.align_stop, run, status, api_name="align_stop")
+        offer(button, self.align_start, [action, loss, steps, preset, rater, name], begun)
+        offer(button, self.align_first_frame_start, [steps, preset, rater, name], begun)
+        offer(button, self.align_status, [run], status)
+        offer(button, self.align_stop, [run], status)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from PIL import Image
 from huvidpo_core.engine import Engine, Picture
 from huvidpo_core.errors import UserError
 from huvidpo_core.recipe import Recipe
+from huvidpo_core.ui.api_words import offer
 from huvidpo_core.ui.prefer_ballots import read_rater
 from huvidpo_core.ui.session import Few, Wording
 from huvidpo_core.ui.work import told
@@ -70,8 +71,8 @@ class FirstFramesApi:
             seed, number = gr.Number(0, precision=0, label="seed"), gr.Number(precision=0, label="number")
             pictures, rater = gr.Gallery(format="png", label="pictures"), gr.Textbox(label="rater")
             button = gr.Button()
-        button.click(
-            self.first_frames, [prompt, action, style, seed, painter], [pictures, few], api_name="first_frames",
+        offer(
+            button, self.first_frames, [prompt, action, style, seed, painter], [pictures, few],
             concurrency_id="gpu", concurrency_limit=1,
         )  # fmt: skip
-        button.click(self.choose_first_frame, [number, rater, few], seed, api_name="choose_first_frame")
+        offer(button, self.choose_first_frame, [number, rater, few], seed)

@@ -10,6 +10,7 @@ from gradio_client import Client
 
 from huvidpo_core.ui import build_app, launch_options
 from huvidpo_core.ui.align_run import AlignRun
+from huvidpo_core.ui.session import Sessions
 from tests.ui.fake_engine import FakeEngine
 
 
@@ -17,6 +18,11 @@ from tests.ui.fake_engine import FakeEngine
 def engine(tmp_path):
     """A fake engine with an empty data folder."""
     return FakeEngine(tmp_path / "data", pause=0.001)
+
+
+@pytest.fixture
+def sessions():
+    return Sessions()
 
 
 @pytest.fixture

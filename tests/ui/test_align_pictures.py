@@ -16,7 +16,7 @@ from huvidpo_core.ui.clips import Clips
 from huvidpo_core.ui.menus import painter_menu
 from huvidpo_core.ui.session import Session, Sessions
 from tests.finished import until
-from tests.ui.test_align_tab import PAGE, parts
+from tests.ui.align.align_page import PAGE, parts
 
 
 @pytest.fixture

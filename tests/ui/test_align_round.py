@@ -16,7 +16,7 @@ from huvidpo_core.ui.align_loras import LoraForm
 from huvidpo_core.ui.align_run import to_judge
 from huvidpo_core.ui.session import Sessions
 from tests.finished import until, write_pack
-from tests.ui.test_align_tab import begin, parts
+from tests.ui.align.align_page import begin, parts
 
 
 @pytest.fixture

@@ -34,6 +34,18 @@ def test_only_the_endpoints_are_public(client):
     assert (types["seed"], types["prompt"], types["guidance"]) == ("int", "str", "float")
 
 
+def test_every_parameter_is_documented(client):
+    """Where clients and the API page look: in words of its own, and what comes back in the endpoint's."""
+    info = client.view_api(return_format="dict")["named_endpoints"]
+    for name, endpoint in info.items():
+        assert " Returns " in endpoint["description"] and "Args:" not in endpoint["description"], name
+        for parameter in endpoint["parameters"]:
+            assert parameter["python_type"]["description"], (name, parameter["parameter_name"])
+    told = {p["parameter_name"]: p["python_type"]["description"] for p in info["/vote"]["parameters"]}
+    assert told["choice"] == '"left", "right", "tie", "both_bad" or "skip"'
+    assert told["seconds"] == "how long it took to answer"
+
+
 def test_first_frame_then_animate(client, engine):
     """/first_frame gives a picture of the model's size; /animate turns it into an MP4 that carries its recipe."""
     picture = client.predict("a red horse", "horse_run", "cartoon", 5, api_name="/first_frame")

@@ -4,15 +4,9 @@ import gradio as gr
 import pytest
 
 from huvidpo_core import media
-from huvidpo_core.ui.session import Sessions
 from huvidpo_core.ui.teach_form import TeachForm
 from huvidpo_core.ui.teach_run import TeachRun
 from tests.clips import moving_clip
-
-
-@pytest.fixture
-def sessions():
-    return Sessions()
 
 
 @pytest.fixture
