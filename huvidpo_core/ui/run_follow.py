@@ -165,8 +165,9 @@ class RunFollow(ABC):
         self.wire_act(self.resume, self.engine.trainings.start)
         self.wire_act(self.remove_yes, self.engine.trainings.remove, self.doomed)
         self.remove.click(self.ask, self.run, [self.doomed, self.question, self.confirm], **PRIVATE)
-        for answered in (self.remove_yes.click, self.remove_no.click, self.run.change):  # of another run nobody asked
+        for answered in (self.remove_yes.click, self.remove_no.click):
             answered(lambda: gr.Row(visible=False), None, self.confirm, **PRIVATE)
+        self.run.change(_of_another, [self.run, self.doomed], self.confirm, **PRIVATE)
 
     def wire_act(self, button: gr.Button, work: Callable[[RunFolder], Any], run: gr.State | None = None) -> Dependency:
         """`work` on the chosen run, or another, when a button is pressed, then look. Returns the press."""
@@ -194,6 +195,11 @@ def show_js(kind: str) -> str:
     """In one column the run lies below what was pressed: the page goes there."""
     return f"""() => window.innerWidth < 900 &&
         document.getElementById('{kind}-head')?.scrollIntoView({{behavior: 'smooth', block: 'start'}})"""
+
+
+def _of_another(shown: str, doomed: str) -> Any:
+    """The question goes when another run is shown; news of the run it is about, which may come late, leave it."""
+    return gr.skip() if shown == doomed else gr.Row(visible=False)
 
 
 def _picked(event: gr.EventData) -> tuple[str, int]:

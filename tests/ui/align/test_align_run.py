@@ -13,6 +13,7 @@ from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.preferences.records import Estimate
 from huvidpo_core.ui import align_outcome as outcome
 from huvidpo_core.ui import align_words as said
+from huvidpo_core.ui import run_follow
 from huvidpo_core.ui.align_loras import LoraForm
 from huvidpo_core.ui.align_view import look
 from huvidpo_core.ui.clips import Clips
@@ -185,3 +186,9 @@ def test_a_run_of_an_action_that_is_gone_is_still_shown(form, engine):
     engine.actions = {name: action for name, action in engine.actions.items() if name != "waterfall"}
     assert "waterfall" in said.row("x", run.asked(), RunState("new"), engine.actions).title
     assert "<h2>waterfall" in parts(engine)["head"]
+
+
+def test_the_question_before_a_removal_stays_while_its_run_is_shown():
+    """News that the run is shown may come after the question about it was asked; another run's take it away."""
+    assert run_follow._of_another("one", "one") == gr.skip()
+    assert run_follow._of_another("other", "one").visible is False
