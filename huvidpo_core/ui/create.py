@@ -77,13 +77,10 @@ class Create:
             return gr.skip(), gr.skip()
         return seed, False
 
-    def reload(
-        self, action: str, pack: str | None, clip_id: str, limit: int, for_rating: bool, request: gr.Request
-    ) -> list[Any]:
-        """What may have changed behind the page's back: motions on disk, clips, the buttons."""
+    def reload(self, clip_id: str, limit: int, for_rating: bool, request: gr.Request) -> list[Any]:
+        """What may have changed behind the page's back: clips, the buttons."""
         busy = self.sessions.of(request.session_hash).busy
-        gallery = self.clips.gallery(clip_id, limit, for_rating)
-        return [self.clips.pack_menu(action, pack), *gallery, *self._buttons(busy)]
+        return [*self.clips.gallery(clip_id, limit, for_rating), *self._buttons(busy)]
 
     def remember(self, request: gr.Request, stored: Any, tab: str | None) -> list[Any]:
         """The page has loaded: what the browser remembers of the form, and this tab's picture and clip."""
@@ -133,10 +130,13 @@ class Create:
         return [self.frame.draw_few, self.frame.repaint, self.bar.draw, self.bar.animate, self.bar.stop]
 
     def wire_reload(self, trigger: Callable[..., Dependency]) -> None:
-        """Run `reload` on an event of the page."""
-        inputs = [self.controls.action, self.controls.pack, self.clip_id, self.limit, self.result.for_rating]
-        outputs = [self.controls.pack, self.result.gallery, self.result.more, *self._button_parts]
-        trigger(self.reload, inputs, outputs, **PRIVATE).then(self.remarks.heed, self._wording, self._said, **AT_ONCE)
+        """Run `reload` on an event of the page, and look what motions and painters there are. The motions' menu warns,
+        so it waits in the queue; the buttons must not, or they would open again under work that has begun meanwhile."""
+        inputs = [self.clip_id, self.limit, self.result.for_rating]
+        outputs = [self.result.gallery, self.result.more, *self._button_parts]
+        trigger(self.reload, inputs, outputs, **AT_ONCE).then(self.remarks.heed, self._wording, self._said, **AT_ONCE)
+        menu = [self.controls.action, self.controls.pack]
+        trigger(self.clips.pack_menu, menu, self.controls.pack, **PRIVATE)
         trigger(*self._painters, **AT_ONCE)
 
     def wire_try(

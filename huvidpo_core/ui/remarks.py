@@ -53,7 +53,8 @@ class Remarks:
         return self.on(session, Wording(*wording))
 
     def edited(self, request: gr.Request, value: EditorValue, *wording: str | None) -> list[Any]:
-        """The person painted, cropped or cleared; or the editor reports a picture that work has put into it."""
+        """The person painted, cropped or cleared; or the editor reports a picture that work has put into it. Then there
+        is nothing to say: its report comes late, and would undo what was said about words typed meanwhile."""
         session = self.sessions.of(request.session_hash)
         try:
             picture = painted(value, self.engine.fit)
@@ -62,7 +63,7 @@ class Remarks:
         if picture is None:
             session.put(None, "generated")
         elif not session.see(picture):
-            return self.on(session, Wording(*wording))
+            return [gr.skip(), gr.skip()]
         return self.heed(request, *wording)
 
     def uploaded(self, request: gr.Request, file: str, *wording: str | None) -> list[Any]:

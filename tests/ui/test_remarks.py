@@ -1,7 +1,9 @@
 """What the page says unasked: where the picture comes from, whether it still fits the words, how they were read."""
 
+import gradio as gr
 import numpy as np
 import pytest
+from PIL import Image
 
 from huvidpo_core.config import load_actions
 from huvidpo_core.results import Reading
@@ -80,6 +82,18 @@ def test_the_last_word_of_work_goes_when_something_is_done(engine, drawn):
     sessions._sessions["a"] = drawn
     request = type("Request", (), {"session_hash": "a"})
     assert "was drawn for" in Remarks(engine, sessions, lambda: False).heed(request, *other)[1]
+
+
+def test_the_editors_report_of_work_says_nothing(engine, drawn):
+    """It is late, with the words of then: "a blue horse" was typed since, and what was said about that must stand."""
+    sessions = Sessions()
+    sessions._sessions["a"] = drawn
+    request = type("Request", (), {"session_hash": "a"})
+    remarks = Remarks(engine, sessions, lambda: False)
+    shown = {"background": Image.fromarray(PICTURE), "layers": [], "composite": None}
+    assert remarks.edited(request, shown, *RED) == [gr.skip(), gr.skip()]
+    stroked = shown | {"background": Image.fromarray(PICTURE + 50)}
+    assert "edited by you" in remarks.edited(request, stroked, *RED)[0]
 
 
 def test_who_waits_is_told_for_whom():
