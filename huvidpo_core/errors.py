@@ -34,6 +34,9 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
+_GONE = ("Connection closed by peer", "Connection reset by peer", "gloo")
+
+
 def device_lost(error: BaseException) -> bool:
     """Whether the GPU failed under the work (`torch.AcceleratorError`): nothing runs on it in this process again."""
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST) and not out_of_memory(error)
@@ -59,5 +62,10 @@ def enough_memory() -> Iterator[None]:
             raise UserError(
                 f"The GPU failed ({reason}). Restart the program: clips and votes are kept, and a training goes on "
                 "from its checkpoint."
+            ) from error
+        if any(word in str(error) for word in _GONE):  # by torch.distributed
+            raise UserError(
+                "Another of the processes that worked together has ended. Start the command again with --resume: a "
+                "training goes on from its checkpoint."
             ) from error
         raise

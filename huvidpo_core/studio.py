@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from huvidpo_core.progress import Progress, Stopwatch, generate
 from huvidpo_core.recipe import ANIMATEDIFF, SEEDS, Recipe, check_steps
 from huvidpo_core.results import Clip, Film, Picture
 from huvidpo_core.workbench import Workbench
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class Studio:
@@ -145,8 +149,6 @@ class Studio:
             frames=recipe.frames if reference is None else len(reference),
         )
         began = time.monotonic()
-        style = self._styles[recipe.style]
-        text = compose_prompt(recipe.prompt, self._actions[recipe.action], style)
         with self._bench.reserved(stop, patient=patient):
             recipe = self.complete(recipe)  # a LoRA may have been renamed or deleted while this waited
             models = yield from self._bench.ready(stop, self._menu.downloads(recipe.pack))
@@ -156,7 +158,7 @@ class Studio:
             watch: Stopwatch | None = None
             work = animator.steps(
                 image,
-                text,
+                self._text(recipe, models.animator.tokenizer),
                 self.profile.video.negative_prompt,
                 recipe.seed,
                 sampler=recipe.sampler,
@@ -177,6 +179,13 @@ class Studio:
             frames = animator.finish(step.latents)
         yield Film(recipe, image, frames, time.monotonic() - began)
 
+    def _text(self, recipe: Recipe, tokenizer: "PreTrainedTokenizerBase") -> str:
+        """What a model whose text encoder has this tokenizer is told."""
+        from huvidpo_core.generation.words import fitted
+
+        action, style = self._actions[recipe.action], self._styles[recipe.style]
+        return fitted(lambda words: compose_prompt(words, action, style), recipe.prompt, tokenizer)
+
     def _frames_of(self, clip_id: str, most: int) -> np.ndarray:
         size = self.profile.video
         video = self._clips.get(clip_id).video
@@ -189,12 +198,12 @@ class Studio:
         self, recipe: Recipe, stop: threading.Event, patient: bool, work, lora: Path | None = None
     ) -> Iterator[Progress | Picture]:
         style = self._styles[recipe.style]
-        text = compose_prompt(recipe.prompt, self._actions[recipe.action], style)
         with self._bench.reserved(stop, patient=patient):
             recipe = self.complete(recipe)  # as in `film`
             needed = self._painters.downloads(recipe.painter)
             models = yield from self._bench.ready(stop, needed)
             painter = models.painter_for(recipe.painter, lora or self._painters.lora(recipe.painter))
+            text = self._text(recipe, painter.text_to_image.tokenizer)
             watch: Stopwatch | None = None
 
             def run(report) -> np.ndarray:

@@ -38,3 +38,9 @@ def test_a_gpu_that_failed_is_told_from_memory_that_ran_out(words):
     assert not isinstance(caught.value, MemoryExhaustedError) and "later" not in str(caught.value)
     with pytest.raises(RuntimeError, match="shapes differ"), enough_memory():
         raise RuntimeError("shapes differ")
+
+
+def test_a_process_that_works_with_others_says_that_one_has_ended():
+    """In place of what torch.distributed says of its sockets."""
+    with pytest.raises(UserError, match=r"Another of the processes .* has ended\. .*--resume"), enough_memory():
+        raise RuntimeError("[pytorch/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:4711")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
-from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
+from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
 from huvidpo_core.config import VideoConfig
 from huvidpo_core.errors import UserError
@@ -17,10 +17,10 @@ from huvidpo_core.generation.loading import (
     choose_attention,
     compile_blocks,
     load_component,
+    load_tokenizer,
     load_vae,
     load_video_unet,
     local_folder,
-    readable,
 )
 from huvidpo_core.generation.plans import Plan
 from huvidpo_core.generation.structural import matching_timestep
@@ -55,8 +55,7 @@ class Animator:
         in, where that is not `dtype`. Raises UserError for a missing or broken part."""
         base = local_folder(config.base)
         unet = load_video_unet(base, dtype)
-        with readable(base):
-            tokenizer = AutoTokenizer.from_pretrained(base, subfolder="tokenizer", local_files_only=True)
+        tokenizer = load_tokenizer(base / "tokenizer")
         unet.set_key_frames(config.key_frames)
         attention = choose_attention(unet.to(device).eval(), config.attention, device, autocast)
         if config.compile:

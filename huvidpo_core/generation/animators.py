@@ -24,7 +24,11 @@ class Animators:
         wanted = self._animatediff() if pack == ANIMATEDIFF else self.own
         if self._there is not wanted:
             self.rest()
-            wanted.to(self._device)
+            try:
+                wanted.to(self._device)
+            except BaseException:
+                wanted.to("cpu")  # there was no room after all, and what found some must not stay
+                raise
             self._there = wanted
         return wanted
 

@@ -1,5 +1,6 @@
 """The one denoising loop, which tests, progress bar and preview all iterate over. It knows no prompts and no pixels."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -92,7 +93,7 @@ def denoise(
     if not guidance or guidance <= 1 or negative_text is None:
         guided_steps, negative_text, guidance = 0, None, 1.0
     else:
-        guided_steps = round(guidance_until * steps)
+        guided_steps = math.floor(guidance_until * steps + 0.5)  # `round` makes 0 of half a step
     late_from = -(-31 * steps // 50) if adain_late_from is None else adain_late_from  # rounded up: 31 of 50, 7 of 10
     scheduler = type(scheduler).from_config(
         scheduler.config

@@ -28,7 +28,14 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from huvidpo_core.config import FirstFrameConfig
 from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.generation.latents import check_finite, decode, fit_preview, latents_to_rgb
-from huvidpo_core.generation.loading import component_folder, load_component, load_vae, local_folder, readable
+from huvidpo_core.generation.loading import (
+    component_folder,
+    load_component,
+    load_tokenizer,
+    load_vae,
+    local_folder,
+    readable,
+)
 from huvidpo_core.media import fit
 
 
@@ -100,6 +107,8 @@ class FirstFramePainter:
         for name, encoder in kind.encoders.items():
             if name not in parts:
                 parts[name] = load_component(encoder, base / name, dtype)
+            if (words := name.replace("text_encoder", "tokenizer")) not in parts:
+                parts[words] = load_tokenizer(base / words)
         with readable(base):
             parts |= kind.told
             pipeline = kind.text_to_image.from_pretrained(base, **parts, dtype=dtype, local_files_only=True)
@@ -179,7 +188,7 @@ class FirstFramePainter:
             width=image.shape[1],
             height=image.shape[0],
             strength=0.99,
-            num_inference_steps=steps or self.config.steps,
+            num_inference_steps=max(2, steps or self.config.steps),  # of one, 0.99 are none
             guidance_scale=self.config.guidance,
             generator=torch.Generator().manual_seed(seed),
         )

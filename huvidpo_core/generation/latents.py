@@ -29,6 +29,9 @@ def encode(vae: nn.Module, frames: np.ndarray | Tensor, chunk: int = 8) -> Tenso
 
     Returns:
         `(b, c, f, h, w)` on the VAE's device, in float32 even when the VAE works in half precision.
+
+    Raises:
+        UserError: the VAE's numbers overflowed.
     """
     pixels = _as_clips(frames)
     device, dtype = _home(vae)
@@ -37,6 +40,7 @@ def encode(vae: nn.Module, frames: np.ndarray | Tensor, chunk: int = 8) -> Tenso
     for part in pixels.flatten(0, 1).movedim(-1, 1).split(chunk):
         encoded = vae.encode((part.to(device).float() / 127.5 - 1).to(dtype))
         latent = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+        check_finite(latent)
         parts.append((_at_least_float32(latent) - shift) * scale)
     return torch.cat(parts).unflatten(0, pixels.shape[:2]).movedim(2, 1)
 
@@ -62,12 +66,12 @@ def decode(vae: nn.Module, latents: Tensor, chunk: int = 4) -> np.ndarray:
     return torch.cat(parts).unflatten(0, frames.shape[:2]).movedim(2, -1).numpy()
 
 
-def check_finite(picture: Tensor) -> None:
-    """Raise a UserError where what a VAE made of latents is no picture."""
-    if not picture.isfinite().all():
+def check_finite(made: Tensor) -> None:
+    """Raise a UserError where what a VAE made, a picture of latents or latents of a picture, is none."""
+    if not made.isfinite().all():
         raise UserError(
-            "The numbers overflowed when the picture was made of its latents: half precision was not enough for the "
-            "VAE. Set precision = 'float32' in the profile, or name a VAE that bears half precision."
+            "The numbers overflowed between the picture and its latents: half precision was not enough for the VAE. "
+            "Set precision = 'float32' in the profile, or name a VAE that bears half precision."
         )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +13,22 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from huvidpo_core.config import Attention, resolve
 from huvidpo_core.errors import UserError, out_of_memory
 from huvidpo_core.models import VideoUNet
 from huvidpo_core.models.vae import PatchAutoencoderKL
-from huvidpo_core.models.weights import model_hash
+from huvidpo_core.models.weights import few, model_hash
 
 log = logging.getLogger(__name__)
 
+# What libraries raise for files that are missing, damaged, or hold something else than they expect.
+_BROKEN = (
+    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, OverflowError, EOFError,
+    SafetensorError, pickle.UnpicklingError,
+)  # fmt: skip
+CLOSE = 0.05  # share by which half precision makes two ways of attention differ at most
 RECOMPILED = 64  # variants of a compiled block; PyTorch itself gives up after 8
 
 
@@ -29,10 +37,14 @@ def readable(location: str | Path) -> Iterator[None]:
     """Turn the many ways in which a model folder can be wrong into a UserError that names it."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except UserError:
+        raise
+    except _BROKEN as error:
         if out_of_memory(error):  # the folder is not at fault
             raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # PyTorch's own words advise to open it all the same
+            reason = "a .bin of it is damaged, or holds code beside its tensors, and was not opened"
         raise UserError(
             f"The model '{location}' cannot be loaded ({reason}). Check that its folder is complete, or fetch it again."
         ) from error
@@ -63,9 +75,23 @@ def component_folder(location: str, subfolder: str) -> Path:
 
 
 def load_component(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
-    """`kind.from_pretrained` from a local folder, in any of the published layouts (see `weights_of`)."""
+    """`kind.from_pretrained` from a local folder, in any of the published layouts (see `weights_of`). Raises UserError,
+    too where a tensor is not in it: libraries only warn, and go on with random numbers or none."""
+    how = weights_of(folder) | {"dtype": dtype, "local_files_only": True, "output_loading_info": True}
     with readable(folder):
-        return kind.from_pretrained(folder, dtype=dtype, local_files_only=True, **weights_of(folder)).eval()
+        component, found = kind.from_pretrained(folder, **how)
+        if missing := found["missing_keys"]:
+            raise UserError(f"The model in {folder} lacks {few(missing)}; fetch or save it again.")
+        return component.eval()
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """A text encoder's tokenizer. Raises UserError, too where its words are not there: it would know none."""
+    with readable(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+            raise UserError(f"The tokenizer in {folder} has no words; fetch or save it again.")
+        return tokenizer
 
 
 def load_video_unet(base: Path, dtype: torch.dtype) -> VideoUNet:
@@ -104,23 +130,29 @@ def choose_attention(
 ) -> Attention:
     """Set how the network on `device` computes attention, through diffusers' dispatcher; what was chosen is returned.
 
-    "sdpa" is PyTorch's own. "auto" takes xformers on a CUDA device where a small clip gets through with it: that
-    depends not only on its being there but on its version, the GPU, the precision and the width of the network's heads.
-    With `autocast` it is tried in that precision, in which a training computes.
+    "sdpa" is PyTorch's own. "auto" takes xformers on a CUDA device where a small clip gets through with it both ways
+    and comes out as with PyTorch's: that depends not only on its being there but on its version, the GPU, the precision
+    and the width of the network's heads. With `autocast` it is tried in that precision, in which a training computes.
 
     Raises:
         UserError: another one was asked for by name and does not work here.
     """
+    unet.set_attention_backend("native")  # another network's choice holds for all that made none
     if wish == "sdpa" or (wish == "auto" and device.type != "cuda"):
         return "sdpa"
     backend = "xformers" if wish == "auto" else wish
     try:
-        unet.set_attention_backend(backend)
         with torch.autocast(device.type, autocast, enabled=autocast is not None):
-            _small_pass(unet)
+            expected = _small_pass(unet)
+            unet.set_attention_backend(backend)
+            found = _small_pass(unet, backwards=True)
+        if not (found - expected).norm() <= CLOSE * expected.norm():  # nor for what is not finite
+            raise RuntimeError("it gives other numbers than PyTorch's own attention")
         return backend
     except (ImportError, RuntimeError, ValueError) as error:
         unet.set_attention_backend("native")
+        if out_of_memory(error):
+            raise  # it is not at fault
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         if wish != "auto":
             raise UserError(
@@ -138,7 +170,8 @@ def compile_blocks(unet: VideoUNet, backend: str = "inductor") -> bool:
     torch._dynamo.config.recompile_limit = max(RECOMPILED, torch._dynamo.config.recompile_limit)
     unet.compile_repeated_blocks(backend=backend)
     try:
-        _small_pass(unet)
+        with torch.inference_mode():  # as clips are made
+            _small_pass(unet)
     except (ImportError, RuntimeError) as error:
         if out_of_memory(error):
             raise  # a smaller plan is the answer, and not the same network uncompiled
@@ -149,10 +182,16 @@ def compile_blocks(unet: VideoUNet, backend: str = "inductor") -> bool:
     return True
 
 
-@torch.inference_mode()
-def _small_pass(unet: VideoUNet) -> None:
-    """Two frames of the smallest size that every level of the network can halve."""
+def _small_pass(unet: VideoUNet, backwards: bool = False) -> torch.Tensor:
+    """What comes of two frames of the smallest size that every level of the network can halve, in float32."""
     side = 2 ** len(unet.config.block_out_channels)
-    like = {"device": unet.device, "dtype": unet.dtype}
-    text = torch.zeros(1, 8, unet.config.cross_attention_dim, **like)
-    unet(torch.zeros(1, unet.config.in_channels, 2, side, side, **like), 1, text)
+    draw = torch.Generator().manual_seed(0)
+    clip, text = (
+        torch.randn(shape, generator=draw).to(unet.device, unet.dtype)
+        for shape in ((1, unet.config.in_channels, 2, side, side), (1, 8, unet.config.cross_attention_dim))
+    )
+    with torch.enable_grad() if backwards else torch.no_grad():
+        made = unet(clip.requires_grad_(backwards), 1, text).sample
+        if backwards:
+            torch.autograd.grad(made.float().sum(), clip)
+    return made.detach().float()

@@ -50,9 +50,13 @@ class Painters:
         if name != self._there:
             if self._there in self._loaded and self._loaded[self._there].unet is not painter.unet:
                 self._loaded[self._there].unet.to("cpu")
-            self._there = "nobody"  # should there be no room after all
+            self._there = "nobody"
             if self._plan.resident != "parts":  # else each part goes there when its time comes
-                painter.text_to_image.to(self._device)
+                try:
+                    painter.text_to_image.to(self._device)
+                except BaseException:
+                    painter.text_to_image.to("cpu")  # there was no room after all, and what found some must not stay
+                    raise
             self._loaded[name], self._there = painter, name
         return painter
 

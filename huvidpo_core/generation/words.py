@@ -6,8 +6,11 @@ Nothing here loads a model, or torch.
 
 import re
 import unicodedata
+from bisect import bisect_right
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -15,6 +18,9 @@ from tokenizers.models import WordLevel
 from huvidpo_core.config import resolve
 from huvidpo_core.recipe import MAX_PROMPT
 from huvidpo_core.results import Reading
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*|[^\w\s]")  # or a mark, which ends a phrase
 
@@ -62,6 +68,20 @@ def read(tokenizer: Tokenizer | None, prompt: str) -> Reading:
                 phrases[-1].append(said)
     understood = dict.fromkeys(" ".join(phrase) for phrase in phrases if phrase)  # each once, in order
     return Reading(tuple(understood), tuple(ignored))
+
+
+def fitted(compose: Callable[[str], str], prompt: str, tokenizer: "PreTrainedTokenizerBase") -> str:
+    """What is composed of a prompt, with as many of its words, from the first on, as the text encoder reads together
+    with what is added to them: it reads so many tokens and no more, and the style stands at the end."""
+    words = prompt.split()
+
+    def tokens(count: int) -> int:
+        return len(tokenizer(compose(" ".join(words[:count])), verbose=False).input_ids)
+
+    if tokens(len(words)) <= tokenizer.model_max_length:
+        return compose(prompt)
+    most = bisect_right(range(1, len(words)), tokenizer.model_max_length, key=tokens)
+    return compose(" ".join(words[: max(1, most)]))
 
 
 def _heard(tokenizer: Tokenizer, word: str) -> str:

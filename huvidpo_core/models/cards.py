@@ -9,6 +9,7 @@ card keeps the names that a LoRA had before, for recipes and votes that carry th
 """
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -58,10 +59,11 @@ def stem_now(folder: Path, stem: str) -> str:
 
 
 def samples_by_step(folder: Path) -> dict[int, list[Path]]:
-    """The sample clips (or pictures) in a folder, by the step of the training they were made at; of each by number."""
+    """The sample clips (or pictures) in a folder, by the step of the training they were made at; of each by number.
+    Files of other names, such as a system's thumbnails, are none."""
     found: dict[int, list[Path]] = {}
     for path in sorted(folder.glob("*-*.*")):
-        if path.suffix in SAMPLES:
+        if path.suffix in SAMPLES and re.fullmatch(r"[0-9]+-[0-9]+", path.stem):
             found.setdefault(int(path.stem.split("-")[0]), []).append(path)
     return found
 

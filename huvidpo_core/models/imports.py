@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from huvidpo_core.config import KeyFrames
-from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.errors import Stopped, UserError, out_of_memory
 from huvidpo_core.models import official, preference
 from huvidpo_core.models.inflate import VideoUNet
 from huvidpo_core.models.pack_weights import apply_pack
 from huvidpo_core.models.packs import ActionPack
-from huvidpo_core.models.weights import model_hash, motion_parameters, same_base
+from huvidpo_core.models.weights import check_finite, model_hash, motion_parameters, same_base
 from huvidpo_core.progress import Progress
 
 _PROOF = "proof"  # the name of the LoRA while it is tried
@@ -60,19 +60,22 @@ def import_official(
 
     begin("reading the checkpoint")
     unet = VideoUNet.from_official(unet_folder, key_frames)
+    check_finite(unet.state_dict(), "The checkpoint")
     if onto is not None and not same_base(model_hash(unet), onto):
         raise UserError(
-            "This checkpoint was trained on another base model than the one in use here. Start the app with the "
-            "profile of its base, which is full for Stable Diffusion 1.4, and bring it there."
+            f"This checkpoint was trained on another base model than {base}. Name its own with --base on the command "
+            "line, or start the app with the profile of its base, which is full for Stable Diffusion 1.4, and bring it "
+            "there."
         )
-    expected, adapter = [_small_pass(unet)], None
+    expected, adapter = [_given(unet, "the checkpoint")], None
     if lora_file is not None:
         tensors, weights = official.read_lora(lora_file)
+        check_finite({**tensors, **weights}, lora_file)
         official.check_same_base(unet, weights, lora_file)
         preference.check(tensors, unet, lora_file)
         adapter = preference.from_published(tensors)
         preference.attach(unet, adapter, _PROOF)
-        expected.append(_small_pass(unet))
+        expected.append(_given(unet, f"the checkpoint with {lora_file}"))
         preference.detach(unet, _PROOF)
     begin("writing the action pack")
     pack = ActionPack(
@@ -96,6 +99,29 @@ def import_official(
         shutil.rmtree(destination, ignore_errors=True)
         raise
     return pack
+
+
+def _given(unet: VideoUNet, source: str) -> Tensor:
+    """What the network gives as it came from `source` (`_small_pass`).
+
+    Raises:
+        UserError: nothing, or numbers that are not finite.
+    """
+    try:
+        given = _small_pass(unet)
+    except Exception as error:  # a field of config.json that only computing looks at
+        if out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"The network of {source} cannot compute ({reason}); see that the config.json is its own."
+        ) from error
+    if not given.isfinite().all():
+        raise UserError(
+            f"The network of {source} gives numbers that are not finite; see that the config.json is its own, or save "
+            "the weights again in float32."
+        )
+    return given
 
 
 @torch.no_grad()

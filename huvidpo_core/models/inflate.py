@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from huvidpo_core.config import KeyFrames
-from huvidpo_core.errors import UserError
+from huvidpo_core.errors import UserError, out_of_memory
 from huvidpo_core.models import official
 from huvidpo_core.models.attention import SharedTextProcessor, SparseCausalProcessor, TemporalProcessor
 from huvidpo_core.models.frames import FrameCount, fold, unfold
@@ -135,14 +135,25 @@ class VideoUNet(UNet2DConditionModel):
             key_frames: "first+previous" for HuViDPO's attention, "first" for LAMP's; the checkpoint does not say.
 
         Raises:
-            UserError: no such folder, a field or block that is not known, or a tensor that is missing, too many, of
-                the wrong shape or unreadable; the message names it.
+            UserError: no such folder, a field or block that is not known or that no network can have, or a tensor that
+                is missing, too many, of the wrong shape or unreadable; the message names it.
         """
         folder = official.unet_of(Path(folder))
-        with torch.device("meta"):
-            unet = cls.from_config(official.read_config(folder), key_frames=key_frames)
+        config = official.read_config(folder)
+        try:
+            with torch.device("meta"):
+                unet = cls.from_config(config, key_frames=key_frames)
+        except UserError:
+            raise
+        except Exception as error:  # diffusers stumbles over its fields in any way
+            if out_of_memory(error):
+                raise
+            raise UserError(
+                f"{folder / 'config.json'} describes no UNet of the SD-1.x kind ({_first_line(error)}); copy it again, "
+                "or choose a HuViDPO or LAMP checkpoint."
+            ) from error
         official.load_weights(unet, folder)
-        return unet.eval()
+        return _in_one_precision(unet).eval()
 
     @staticmethod
     def _get_init_keys(input_class: type) -> set[str]:
@@ -236,6 +247,15 @@ def _wrap(parent: nn.Module, frames: FrameCount) -> None:
             setattr(parent, name, ClipGroupNorm(child, frames))
         else:
             _wrap(child, frames)
+
+
+def _in_one_precision(unet: VideoUNet) -> VideoUNet:
+    """The same network in one dtype that can be computed in: of several, or of float8, in one that holds them all."""
+    kinds = {tensor.dtype for tensor in unet.state_dict().values()}
+    if len(kinds) == 1 and next(iter(kinds)).itemsize > 1:
+        return unet
+    wide = torch.float64 if torch.float64 in kinds else torch.float32
+    return nn.Module.to(unet, wide)  # diffusers' own `to` warns, without reason
 
 
 def _complete(from_pretrained: Callable, folder: str | Path, **kwargs: Any) -> Any:

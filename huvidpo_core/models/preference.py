@@ -13,6 +13,7 @@ from typing import Any
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
+from peft.utils.other import get_pattern_key
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -20,6 +21,14 @@ from huvidpo_core.errors import UserError
 from huvidpo_core.models.weights import check_strictly, few, plain_name, read_weights, write_weights
 
 _PREFIX = "unet."
+# Of a LoraConfig: what says how a LoRA is scaled is taken over, and what says how its training began does not matter
+# any more (peft would even begin anew, and change the network's own weights). Anything else makes it another kind.
+_SCALE = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "lora_dropout")
+_PAST = (
+    "peft_version", "base_model_name_or_path", "revision", "task_type", "auto_mapping", "inference_mode",
+    "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "init_lora_weights", "loftq_config",
+    "eva_config", "corda_config", "lora_ga_config", "runtime_config", "ensure_weight_tying",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,26 +56,45 @@ def read(path: Path, unet: nn.Module) -> Adapter:
     """Read a LoRA for `unet`, written by `save`, `unet.save_lora_adapter` or a pipeline's `save_lora_weights`.
 
     Raises:
-        UserError: the file is missing, damaged or without metadata; a tensor has no module to belong to, no partner,
-            or the wrong shape.
+        UserError: the file is missing, damaged, without metadata or of another kind than LoRA; a tensor has no module
+            to belong to, no partner, or the wrong shape or rank.
     """
     tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in read_weights(path).items()}
     with safe_open(path, framework="pt") as file:
         metadata = (file.metadata() or {}).get(LORA_ADAPTER_METADATA_KEY)
     try:
-        config = {key.removeprefix(_PREFIX): value for key, value in json.loads(metadata or "").items()}
-        LoraConfig(**config)
+        said = {key.removeprefix(_PREFIX): value for key, value in json.loads(metadata or "").items()}
+        config = LoraConfig(**{key: said[key] for key in _SCALE if key in said}).to_dict()
+        ranks = {**config["rank_pattern"], "": config["r"]}
+        alphas = {**config["alpha_pattern"], "": config["lora_alpha"]}
+        if not all(float(value) > 0 for value in (*ranks.values(), *alphas.values())):
+            raise ValueError("neither is 0 or less")
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path} does not say rank and alpha in its metadata; save it again with diffusers.") from error
+    usual = LoraConfig().to_dict()
+    if other := [key for key in said if key not in (*_SCALE, *_PAST) and said[key] and said[key] != usual.get(key)]:
+        raise UserError(f"{path} is not a plain LoRA ({few(other)}), and other kinds are not taken. Train a plain one.")
     check(tensors, unet, path)
-    return Adapter(tensors, config)
+    for module, rank in _ranks(tensors).items():
+        if rank != (says := ranks.get(get_pattern_key(list(config["rank_pattern"]), module), ranks[""])):
+            raise UserError(f"{path} says rank {says} of {module} and has {rank}; save it again with diffusers.")
+    return Adapter(tensors, config | {"target_modules": sorted(_ranks(tensors))})
 
 
 def from_published(tensors: Mapping[str, Tensor], alpha: float | None = None) -> Adapter:
-    """The adapter of a published LoRA (`official.read_lora`), whose file does not say alpha: twice the rank there."""
-    rank = next(tensor.shape[0] for name, tensor in tensors.items() if name.endswith("lora_A.weight"))
-    targets = sorted({name.split(".lora_")[0] for name in tensors})
-    config = LoraConfig(r=rank, lora_alpha=2 * rank if alpha is None else alpha, target_modules=targets)
+    """The adapter of a published LoRA (`official.read_lora`), whose file does not say alpha: twice the rank there.
+
+    Raises:
+        UserError: its modules are of several ranks.
+    """
+    ranks = _ranks(tensors)
+    if len(set(ranks.values())) > 1:
+        raise UserError(
+            f"The LoRA is of several ranks ({', '.join(map(str, sorted(set(ranks.values()))))}), and does not say how "
+            "they are scaled. Get it as it was published, of a single rank."
+        )
+    rank = next(iter(ranks.values()))
+    config = LoraConfig(r=rank, lora_alpha=2 * rank if alpha is None else alpha, target_modules=sorted(ranks))
     return Adapter(tensors, config.to_dict())
 
 
@@ -95,8 +123,7 @@ def check(tensors: Mapping[str, Tensor], unet: nn.Module, path: Path) -> None:
         if name.endswith(".weight") and ".lora_" not in name
     }
     advice = "choose a LoRA that was trained on this network."
-    lora_a = ((name.split(".lora_")[0], tensor) for name, tensor in tensors.items() if name.endswith("lora_A.weight"))
-    ranks = {module: tensor.shape[0] for module, tensor in lora_a if tensor.ndim and tensor.shape[0]}
+    ranks = _ranks(tensors)
     modules = {name.split(".lora_")[0] for name in tensors}
     if not modules:
         raise UserError(f"{path} has no tensors; {advice}")
@@ -113,3 +140,9 @@ def check(tensors: Mapping[str, Tensor], unet: nn.Module, path: Path) -> None:
         expected[f"{module}.lora_A.weight"] = weight.new_empty(rank, in_channels, *kernel, device="meta")
         expected[f"{module}.lora_B.weight"] = weight.new_empty(out_channels, rank, *(1 for _ in kernel), device="meta")
     check_strictly(expected, tensors, path, advice)
+
+
+def _ranks(tensors: Mapping[str, Tensor]) -> dict[str, int]:
+    """By module; of those whose A can have one."""
+    lora_a = ((name.split(".lora_")[0], tensor) for name, tensor in tensors.items() if name.endswith("lora_A.weight"))
+    return {module: tensor.shape[0] for module, tensor in lora_a if tensor.ndim and tensor.shape[0]}

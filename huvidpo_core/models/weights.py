@@ -67,8 +67,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file or of a pickle (opened with `weights_only=True`), on the CPU.
 
     Raises:
-        UserError: the file is missing, cut short, damaged, or holds anything but tensors by name: code above all,
-            which is not run.
+        UserError: the file is missing, cut short, damaged, or holds anything but dense tensors by name: code above
+            all, which is not run.
     """
     try:
         if path.suffix == ".safetensors":
@@ -76,7 +76,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path} is not there. Check how it is written.") from None
-    except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # on a damaged pickle, the reader stumbles in any way
         if out_of_memory(error):  # the file is not at fault
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -92,6 +92,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         isinstance(key, str) and isinstance(value, Tensor) for key, value in tensors.items()
     ):
         raise UserError(f"{path} holds something else than tensors by name; it is not a weights file.")
+    if odd := [key for key, value in tensors.items() if value.layout != torch.strided or value.device.type != "cpu"]:
+        raise UserError(f"{path} holds {few(odd)} sparse or without numbers; save it again with dense tensors.")
     return dict(tensors)
 
 
@@ -130,6 +132,21 @@ def check_strictly(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], 
         raise UserError(f"In {source} {few(wrong)}; {advice}")
     if whole := [name for name, tensor in found.items() if not tensor.is_floating_point()]:
         raise UserError(f"In {source} {few(whole)} is not floating point; {advice}")
+
+
+def check_finite(tensors: Mapping[str, Tensor], source: object) -> None:
+    """No number of these tensors is NaN or infinite.
+
+    Raises:
+        UserError: naming the first few tensors in `source` that hold such numbers.
+    """
+    if odd := [name for name, tensor in tensors.items() if tensor.is_floating_point() and not _finite(tensor)]:
+        raise UserError(f"{source} holds numbers that are not finite, in {few(odd)}; fetch or save it again.")
+
+
+def _finite(tensor: Tensor) -> bool:
+    numbers = tensor.float() if tensor.itemsize == 1 else tensor  # of float8, PyTorch does not tell
+    return bool(numbers.isfinite().all())
 
 
 def few(names: Iterable[str], shown: int = 3) -> str:

@@ -46,12 +46,19 @@ def read(folder: Path, run: dict[str, Any]) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except Exception as error:  # on a file that is none, the reader stumbles in any way
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} is damaged ({reason}). Remove it to start the run from the beginning.") from error
+        raise damaged(folder, error) from error
     # The first checkpoints had a text here that newer programs do not make; that the folder is the run's must do.
     if not isinstance(written_by, str) and not _agree(run, written_by):
         raise UserError(f"{path} belongs to a run with other settings, votes or clips. Choose another --output.")
     return state
+
+
+def damaged(folder: Path, error: Exception) -> UserError:
+    """The sentence for a checkpoint that reading, or going on from it, stumbled over."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, KeyError):
+        reason = f"it lacks {reason}"
+    return UserError(f"{folder / CHECKPOINT} is damaged ({reason}). Remove it to start the run from the beginning.")
 
 
 def _agree(now: Any, written: Any) -> bool:

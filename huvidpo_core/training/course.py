@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from huvidpo_core.errors import UserError
+from huvidpo_core.errors import UserError, out_of_memory
 from huvidpo_core.training import checkpoint
 from huvidpo_core.training.crew import Crew
 
@@ -163,10 +163,15 @@ class Course(ABC):
         """Go on from the checkpoint, if there is one. Raises UserError where it is damaged or another run's."""
         if (state := checkpoint.read(self._folder, self._identity())) is None:
             return
-        self.step, self.checked, self.ended = state["step"], state["checked"], state["ended"]
-        self._begun = self.checked >= 0
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._take_up(state)
+        try:
+            self.step, self.checked, self.ended = state["step"], state["checked"], state["ended"]
+            self._begun = self.checked >= 0
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._take_up(state)
+        except Exception as error:  # a part is missing, or is not what it should be
+            if isinstance(error, UserError) or out_of_memory(error):
+                raise
+            raise checkpoint.damaged(self._folder, error) from error
         if (size := state.get("processes", self._crew.size)) != self._crew.size and self._crew.leads:
             log.warning(
                 "This training was carried out by %d processes so far, and now by %d. It goes on, but not exactly as "

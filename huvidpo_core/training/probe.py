@@ -49,6 +49,7 @@ def measure_beta(
             yield STEPS - step - 1 + LOOKS
         looks = []
         for look in range(LOOKS):
+            torch.manual_seed(draws.dropout_seed(FAR + STEPS + look))
             with torch.no_grad():
                 looks.append(found(STEPS + look))
             yield LOOKS - look - 1

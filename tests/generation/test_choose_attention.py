@@ -107,6 +107,41 @@ def test_it_is_tried_in_what_is_computed_in(unet, xformers, monkeypatch, wish):
         assert "nstall" not in str(caught.value)
 
 
+class _NoWayBack(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, tokens: Tensor) -> Tensor:
+        return tokens.clone()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        raise NotImplementedError("no operator for the backward pass")
+
+
+@pytest.mark.parametrize("spoil", [_NoWayBack.apply, lambda made: made * torch.nan, lambda made: made + 1])
+def test_it_must_come_out_the_same_both_ways(unet, xformers, monkeypatch, spoil):
+    """One without a backward pass, one that gives NaN and one that gives other numbers are not taken."""
+    whole = xformers.memory_efficient_attention
+    monkeypatch.setattr(xformers, "memory_efficient_attention", lambda *how: spoil(whole(*how)))
+    expected = predict(unet)
+    assert choose_attention(unet, "auto", CUDA) == "sdpa"
+    assert torch.equal(predict(unet), expected)
+
+
+def test_memory_that_runs_out_in_the_trial_is_not_its_fault(unet, xformers):
+    """It is told as such, so that a smaller plan is tried, and not the same with another attention."""
+    xformers.error = RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        choose_attention(unet, "auto", CUDA)
+
+
+def test_pytorchs_own_is_set_where_it_is_chosen(unet, xformers):
+    """diffusers lets a network that made no choice follow the last one that any network made."""
+    unet.set_attention_backend("xformers")
+    assert choose_attention(unet, "sdpa", CPU) == "sdpa"
+    predict(unet)
+    assert xformers.calls == 0
+
+
 @torch.no_grad()
 def test_blocks_are_compiled_where_a_compiler_works(unet, caplog):
     """Where it does, the blocks are compiled and the output stays, with more variants than PyTorch's own limit allows;

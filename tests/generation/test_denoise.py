@@ -195,6 +195,7 @@ def test_guidance_costs_double_only_where_it_acts(inputs: dict[str, Tensor]):
     for off in ({"guidance": 1.0}, {"guidance": None}, {"negative_text": None}, {"guidance_until": 0.0}):
         assert all(torch.equal(text, inputs["text"]) for text in texts(**off))
     assert [len(text) for text in texts(guidance_until=0.5)] == [4, 4, 2, 2]
+    assert [len(text) for text in texts(guidance_until=0.125)] == [4, 2, 2, 2]  # half a step is one
     one_by_one = [inputs["negative_text"], inputs["text"]] * 4
     assert all(torch.equal(*pair) for pair in zip(texts(both_guided=False), one_by_one, strict=True))
 

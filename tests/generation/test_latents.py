@@ -189,3 +189,14 @@ def test_a_vae_that_overflows_is_not_a_black_picture():
     latents[0, 0, 4, 0, 0] = torch.inf
     with pytest.raises(UserError, match=r"overflowed .* half precision was not enough for the VAE\. Set precision"):
         decode(vae, latents)
+
+
+def test_a_vae_that_overflows_while_encoding_is_told():
+    """And is not the fault of what computes with its latents next."""
+    vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=4)
+    frames = np.zeros((5, 16, 16, 3), np.uint8)
+    assert encode(vae, frames).shape == (1, 4, 5, 16, 16)
+    with torch.no_grad():
+        vae.encoder.conv_in.bias.fill_(torch.inf)
+    with pytest.raises(UserError, match="overflowed"):
+        encode(vae, frames)

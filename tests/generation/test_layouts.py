@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
 from huvidpo_core.config import FirstFrameConfig
+from huvidpo_core.errors import UserError
 from huvidpo_core.generation.animate import Animator
 from huvidpo_core.generation.first_frame import FirstFramePainter
 from huvidpo_core.generation.loading import load_component, load_vae, load_video_unet
@@ -69,6 +70,52 @@ def test_every_layout_gives_the_same_networks(published, tmp_path, layout):
             # As it was written: rounded to half precision once, or not at all.
             written = tensor.half().float() if "half" in layout else tensor
             assert torch.equal(found[name], written), name
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_tensor_that_is_not_there_is_told(published, tmp_path, part):
+    """Libraries only warn of it, and go on with random numbers or none."""
+    folder = laid_out(published, tmp_path, "one")
+    (file,) = (folder / part).glob("*.safetensors")
+    tensors = load_file(file)
+    lost = next(name for name in tensors if name.endswith("weight"))
+    save_file({name: tensor for name, tensor in tensors.items() if name != lost}, file, META)
+    with pytest.raises(UserError, match=r"lacks .*fetch or save it again"):
+        PARTS[part](folder)
+
+
+def test_a_pickle_with_code_is_not_opened(published, tmp_path):
+    """And nobody is told how to open it all the same."""
+    folder = laid_out(published, tmp_path, "bin") / "text_encoder"
+    torch.save({"it": Path()}, folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match="holds code beside its tensors, and was not opened") as caught:
+        load_component(CLIPTextModel, folder, torch.float32)
+    assert "weights_only" not in str(caught.value)
+    (folder / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_component(CLIPTextModel, folder, torch.float32)
+
+
+@pytest.mark.parametrize("text", ["[]", "null"])
+def test_a_config_that_is_none_is_told(published, tmp_path, text):
+    """Valid JSON of another kind."""
+    folder = laid_out(published, tmp_path, "one")
+    for part, load in PARTS.items():
+        (folder / part / "config.json").write_text(text)
+        with pytest.raises(UserError, match="cannot be loaded"):
+            load(folder)
+
+
+@pytest.mark.parametrize("make", [make_sdxl, make_sd1])
+def test_a_tokenizer_without_words_is_told(tmp_path, make):
+    """All prompts would be the same to it."""
+    folder = make(tmp_path / "base")
+    for path in (folder / "tokenizer").iterdir():
+        if path.name not in ("tokenizer_config.json", "special_tokens_map.json"):
+            path.unlink()
+    config = FirstFrameConfig(base=str(folder), width=64, height=48, steps=1, guidance=3.0)
+    with pytest.raises(UserError, match="tokenizer"):
+        FirstFramePainter.load(config, device=CPU, dtype=torch.float32)
 
 
 def test_whole_precision_goes_first_where_both_are_there(published, tmp_path):

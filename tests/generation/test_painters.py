@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 
 from huvidpo_core.config import Download, load_profile
 from huvidpo_core.engine import Engine
@@ -91,6 +91,35 @@ def test_only_one_network_is_on_the_device(profile, tmp_path, monkeypatch):
     painters.use("plain")
     painters.use("")
     assert moves[2:] == [("plain", "cpu"), ("own", "meta")]
+
+
+def test_one_that_finds_no_room_leaves_nothing_there(profile, tmp_path, monkeypatch):
+    """Memory runs out while its parts come one by one: those that found room go back, and later it is tried again."""
+    models = Engine(profile, tmp_path, device="cpu")._load()
+    own = models.painters.use("")
+    painters = Painters(profile, own, models.animator, torch.device("meta"))
+    moves = []
+
+    def move(pipeline: DiffusionPipeline, where: object, *_: object) -> DiffusionPipeline:
+        moves.append(str(where))
+        if moves == ["meta"]:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return pipeline
+
+    monkeypatch.setattr(DiffusionPipeline, "to", move)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        painters.use("")
+    assert moves == ["meta", "cpu"]
+    painters.use("")
+    assert moves == ["meta", "cpu", "meta"]
+
+
+def test_a_repaint_in_one_step_is_drawn_in_two(engine):
+    """Almost all of the noise of one step is none at all."""
+    painter = engine._load().painters.use("")
+    mask = np.ones((HEIGHT, WIDTH), bool)
+    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    assert painter.repaint(picture, mask, "a cat", "", 1, lambda *_: False, steps=1).any()
 
 
 @pytest.mark.parametrize("painter", ["plain", "sd15"])

@@ -278,7 +278,7 @@ def test_half_precision_that_overflows_is_said(engine, profile, monkeypatch):
     with torch.no_grad():
         lab._load().painters.use("").unet.conv_out.bias.zero_()
         lab._load().painters.use("").vae.decoder.conv_out.bias.fill_(torch.nan)
-    with pytest.raises(UserError, match=r"overflowed when the picture was made of its latents"):
+    with pytest.raises(UserError, match=r"overflowed between the picture and its latents"):
         list(lab.first_frame(RECIPE, stop))
     assert lab.gallery() == []
 

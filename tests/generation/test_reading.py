@@ -2,12 +2,17 @@
 
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
 
 from huvidpo_core.config import load_profile
-from huvidpo_core.generation.words import read, vocabulary
+from huvidpo_core.engine import Engine
+from huvidpo_core.generation.words import fitted, read, vocabulary
+from huvidpo_core.recipe import Recipe
 from huvidpo_core.results import Reading
 
 
@@ -64,3 +69,46 @@ def test_a_word_said_over_and_over_is_named_once():
     """ "horse horse horse" is one word to a reader."""
     tokenizer = vocabulary(load_profile("miniature").first_frame.base)
     assert read(tokenizer, "horse " * 40).understood == ("horse",)
+
+
+def test_a_prompt_that_is_too_long_keeps_its_style():
+    """Of the person's words the first are read, as many as there is room for beside what is added behind them; a prompt
+    that fits is not touched. Counted with SD's tokenizer's way of an end and a beginning."""
+    words = {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "red": 3, "horse": 4, "pixel": 5, "art": 6}
+    inner = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    inner.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=8)
+
+    def styled(prompt: str) -> str:
+        return f"{prompt} pixel art"
+
+    assert fitted(styled, "red  horse", tokenizer) == "red  horse pixel art"
+    assert fitted(styled, "red horse red horse", tokenizer) == "red horse red horse pixel art"  # 6 + 2
+    for more in (1, 2, 500):
+        made = fitted(styled, "red horse red horse" + " red" * more, tokenizer)
+        assert made == "red horse red horse pixel art"
+
+
+def test_a_long_prompt_is_drawn_in_its_style(tmp_path):
+    """By the miniature: the words that are drawn end with the style, whatever was typed."""
+    profile = load_profile("miniature")
+    if not Path(profile.first_frame.base).exists():
+        pytest.skip("assets/miniature is not there yet")
+    engine = Engine(profile, tmp_path, device="cpu")
+    told = []
+    painter = engine._load().painter_for("", None)
+    draw = type(painter).draw
+    with pytest.MonkeyPatch.context() as patch:
+
+        def note(self, text: str, *how, **more):
+            told.append(text)
+            return draw(self, text, *how, **more)
+
+        patch.setattr(type(painter), "draw", note)
+        recipe = Recipe("white birds fly over the sea " * 40, "birds_fly", "pixel_art", seed=77)
+        list(engine.first_frame(recipe, threading.Event(), steps=1))
+    (text,) = told
+    assert text.startswith("white birds fly over the sea white") and text.endswith(", pixel art style")
+    words = painter.text_to_image.tokenizer
+    assert len(words(text).input_ids) <= words.model_max_length < len(words(text + " birds birds").input_ids)

@@ -129,6 +129,13 @@ def test_sample_clips_go_with_it(pack: ActionPack, lora: Path, tmp_path: Path) -
     assert list(pack.folder.glob("preference*")) == []
 
 
+def test_strange_files_are_no_samples(tmp_path: Path) -> None:
+    """A system's thumbnails, a copy with a name of its own, a folder's notes: not there."""
+    for name in ("Thumbs-1.png", "00040-0 (copy).mp4", "-1.png", "a00040-0.mp4", "00040-0.txt", "00040-0.mp4"):
+        (tmp_path / name).touch()
+    assert cards.samples_by_step(tmp_path) == {40: [tmp_path / "00040-0.mp4"]}
+
+
 @pytest.mark.parametrize("refused", ["folder", "file"])
 def test_what_cannot_be_renamed_or_deleted_is_as_it_was(pack, lora, tmp_path, monkeypatch, refused) -> None:
     """The system refuses to move the samples or the LoRA itself, or to delete it: a sentence, and nothing has moved."""

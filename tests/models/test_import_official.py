@@ -1,5 +1,7 @@
 """Published checkpoints turned into action packs."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,37 @@ def test_a_pack_that_is_not_the_checkpoint_is_not_kept(tmp_path: Path, monkeypat
         with pytest.raises(UserError, match="does not give what the checkpoint gives"):
             import_official(DATA / "model/unet", tmp_path / "pack", action="rain", lora_file=file)
         assert not (tmp_path / "pack").exists()
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("where", ["checkpoint", "lora", "base of the lora"])
+def test_numbers_that_are_not_finite_are_the_files_fault(tmp_path: Path, where: str, number: float) -> None:
+    """One in the checkpoint, in a LoRA or in what came along with it: the tensor is named, and nothing is written."""
+    unet, file = tmp_path / "unet", tmp_path / "model_weights.safetensors"
+    shutil.copytree(DATA / "model/unet", unet)
+    tensors = wrapped_lora() if where != "checkpoint" else load_file(unet / "diffusion_pytorch_model.safetensors")
+    name = next(name for name in tensors if name.endswith("weight") and ("lora_B" in name) == (where == "lora"))
+    tensors[name].view(-1)[-1] = number
+    save_file(tensors, file if where != "checkpoint" else unet / "diffusion_pytorch_model.safetensors")
+    named = name.removeprefix("base_model.model.").replace(".default", "").replace(".base_layer", "")
+    with pytest.raises(UserError, match=rf"not finite, in {named}; fetch or save it again"):
+        import_official(unet, tmp_path / "pack", action="rain", lora_file=file if file.exists() else None)
+    assert not (tmp_path / "pack").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cross_attention_dim": [32] * 4}, "cannot compute"),
+        ({"norm_eps": None}, "cannot compute"),
+        ({"mid_block_scale_factor": 0}, "gives numbers that are not finite"),
+    ],
+)
+def test_a_config_that_only_computing_finds_wrong(tmp_path: Path, change: dict, words: str) -> None:
+    """Its tensors fit, and no clip gets through it: a sentence, and nothing is written."""
+    shutil.copytree(DATA / "model/unet", tmp_path / "unet")
+    config = json.loads((tmp_path / "unet/config.json").read_text())
+    (tmp_path / "unet/config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(UserError, match=rf"{words}.*see that the config\.json is its own"):
+        import_official(tmp_path / "unet", tmp_path / "pack", action="rain")
+    assert not (tmp_path / "pack").exists()

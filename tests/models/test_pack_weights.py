@@ -1,6 +1,7 @@
 """Action packs in a loaded network: put in, swapped, taken out without a trace; what does not fit is named."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -203,6 +204,59 @@ def test_what_does_not_fit_is_named_and_changes_nothing(pack: ActionPack, clip: 
     with pytest.raises(UserError, match=part(pack, kind)):
         apply_pack(unet, pack, "preference")
     assert torch.equal(output(unet, clip), before)
+
+
+def told(pack: ActionPack, **fields: object) -> Path:
+    """The pack's LoRA, written with other metadata."""
+    add_preference(pack, "preference", 5)
+    path = pack.preference_file()
+    good = preference.read(path, base_unet())
+    preference.write(preference.Adapter(good.tensors, {**good.config, **fields}), path)
+    return path
+
+
+@pytest.mark.parametrize("begun", ["pissa", "olora", "gaussian", "eva"])
+def test_how_a_loras_training_began_is_past(pack: ActionPack, clip: Clip, begun: str) -> None:
+    """peft would begin anew, which changes the network's own weights: it does what the plain file does, and leaves."""
+    unet, other = base_unet(), base_unet()
+    add_preference(pack, "preference", 5)
+    apply_pack(other, pack, "preference")
+    expected = output(other, clip)
+    bare = output(unet, clip)
+    told(pack, init_lora_weights=begun)
+    apply_pack(unet, pack, "preference")
+    assert torch.equal(output(unet, clip), expected)
+    remove_pack(unet)
+    assert torch.equal(output(unet, clip), bare)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"use_dora": True}, "not a plain LoRA .use_dora"),
+        ({"modules_to_save": ["conv_in"]}, "not a plain LoRA .modules_to_save"),
+        ({"r": 8}, "says rank 8 of .* and has 2"),
+        ({"rank_pattern": {"to_q": 3}}, "says rank 3 of .*to_q and has 2"),
+        ({"lora_alpha": None}, "does not say rank and alpha"),
+        ({"lora_alpha": "two"}, "does not say rank and alpha"),
+    ],
+)
+def test_a_lora_of_another_kind_or_rank_is_refused(pack: ActionPack, clip: Clip, fields: dict, words: str) -> None:
+    """Before anything is changed."""
+    path, unet = told(pack, **fields), base_unet()
+    before = output(unet, clip)
+    with pytest.raises(UserError, match=words):
+        preference.read(path, unet)
+    with pytest.raises(UserError, match=words):
+        apply_pack(unet, pack, "preference")
+    assert torch.equal(output(unet, clip), before)
+
+
+def test_a_published_lora_of_several_ranks_is_refused() -> None:
+    """It says no scale, which goes by the rank."""
+    tensors = {f"{name}.lora_A.weight": torch.zeros(rank, 4) for name, rank in (("a", 2), ("b", 3))}
+    with pytest.raises(UserError, match=r"several ranks .2, 3"):
+        preference.from_published(tensors)
 
 
 def test_wrong_choices_are_named(pack: ActionPack) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from huvidpo_core.errors import UserError
 from huvidpo_core.models import VideoUNet, is_motion, motion_parameters, official, preference
+from huvidpo_core.models.weights import read_weights
 from tests.reference import DATA, reference
 
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-4}
@@ -185,6 +187,53 @@ def test_a_file_cut_short_is_named(checkpoint: Path, suffix: str, keep: int) -> 
         VideoUNet.from_official(checkpoint)
 
 
+def test_an_old_pickle_damaged_anywhere_is_named(tmp_path: Path) -> None:
+    """Of the format before zip, cut at any byte: a UserError with its name. With any byte changed, that or tensors."""
+    file = tmp_path / "model_weights.pth"
+    torch.save({NAME: torch.ones(2, 3)}, file, _use_new_zipfile_serialization=False)
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        file.write_bytes(whole[:place])
+        with pytest.raises(UserError, match=file.name):
+            read_weights(file)
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        with suppress(UserError):
+            read_weights(file)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "meta"])
+def test_a_tensor_that_is_not_dense_is_named(tmp_path: Path, kind: str) -> None:
+    """Nothing here computes with a sparse tensor, nor with one that has no numbers."""
+    odd = torch.eye(3).to_sparse() if kind == "sparse" else torch.ones(3, device="meta")
+    torch.save({"fine": torch.ones(3), NAME: odd}, tmp_path / "model.bin")
+    with pytest.raises(UserError, match=f"{NAME} sparse or without numbers"):
+        read_weights(tmp_path / "model.bin")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "wanted"),
+    [
+        ((torch.float16, torch.float32), torch.float32),
+        ((torch.bfloat16, torch.float16), torch.float32),
+        ((torch.float64, torch.float16), torch.float64),
+        ((torch.float8_e4m3fn,), torch.float32),
+        ((torch.float16,), torch.float16),
+    ],
+)
+def test_a_checkpoint_of_mixed_precision_becomes_one_that_computes(checkpoint: Path, kinds: tuple, wanted) -> None:
+    """Every tensor in the narrowest that holds all of them, to the bit, and a clip gets through it."""
+    weights = checkpoint / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    mixed = {name: tensor.to(kinds[i % len(kinds)]) for i, (name, tensor) in enumerate(tensors.items())}
+    torch.save(mixed, weights.with_suffix(".bin"))
+    weights.unlink()
+    unet = VideoUNet.from_official(checkpoint)
+    assert {tensor.dtype for tensor in unet.state_dict().values()} == {wanted}
+    assert all(torch.equal(tensor, mixed[name].to(wanted)) for name, tensor in unet.state_dict().items())
+    with torch.no_grad():
+        unet(torch.ones(1, 4, 2, 16, 16, dtype=wanted), 1, torch.ones(1, 2, 32, dtype=wanted))
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -192,10 +241,22 @@ def test_a_file_cut_short_is_named(checkpoint: Path, suffix: str, keep: int) -> 
         ({"down_block_types": ["CrossAttnDownBlock2D"]}, "CrossAttnDownBlock2D"),
         ({"up_block_types": None}, "up_block_types"),
         ({"down_block_types": ["AttnDownBlock3D"] * 4}, "AttnDownBlock2D"),
+        ({"mid_block_type": "Foo3D"}, r"config\.json describes no UNet .*Foo2D"),
+        ({"up_block_types": ["CrossAttnUpBlock3D"] * 3}, "describes no UNet .*up_block_types"),
+        ({"act_fn": "foo"}, "describes no UNet .*foo"),
+        ({"act_fn": 3}, "describes no UNet"),
+        ({"norm_num_groups": 7}, "describes no UNet"),
+        ({"norm_num_groups": 0}, "describes no UNet"),
+        ({"block_out_channels": [32]}, "describes no UNet .*block_out_channels"),
+        ({"block_out_channels": [32, 32, 48, -64]}, "describes no UNet"),
+        ({"attention_head_dim": 0}, "describes no UNet"),
+        ({"cross_attention_dim": None}, "describes no UNet"),
+        ({"attention_type": "gated"}, "describes no UNet"),
     ],
 )
 def test_a_foreign_config_is_refused(checkpoint: Path, change: dict, named: str) -> None:
-    """An unknown field, a block that is not 3D or cannot be inflated, a missing list: named in a UserError."""
+    """An unknown field, a block that is not 3D or cannot be inflated, a missing list, a value that no network can have:
+    named in a UserError."""
     config = json.loads((checkpoint / "config.json").read_text())
     (checkpoint / "config.json").write_text(json.dumps({**config, **change}))
     with pytest.raises(UserError, match=named):

@@ -166,6 +166,33 @@ def test_a_damaged_checkpoint_is_a_sentence(tmp_path, damage):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "part", ["run", "step", "optimizer", "checked", "ended", "beta", "calibration", "lora", "judgement", "base_motion"]
+)
+def test_a_checkpoint_that_lacks_a_part_is_a_damaged_one(tmp_path, part):
+    """Whichever it is."""
+    training = aligner(tmp_path)
+    next(training.run())
+    training.save()
+    state = torch.load(tmp_path / CHECKPOINT)
+    del state[part]
+    torch.save(state, tmp_path / CHECKPOINT)
+    with pytest.raises(UserError, match=rf"checkpoint\.pt is damaged \(it lacks '{part}'\)\. Remove it"):
+        aligner(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["optimizer", "lora"])
+def test_so_is_one_with_a_part_of_another_kind(tmp_path, part):
+    """A text where numbers by name should be."""
+    training = aligner(tmp_path)
+    next(training.run())
+    training.save()
+    torch.save(torch.load(tmp_path / CHECKPOINT) | {part: "odd"}, tmp_path / CHECKPOINT)
+    with pytest.raises(UserError, match="is damaged") as caught:
+        aligner(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_file_that_cannot_grow_leaves_the_checkpoint_before(tmp_path):
     """The system really refuses to write on, in the middle: a sentence, and the run goes on from the one before."""
     training = aligner(tmp_path)
