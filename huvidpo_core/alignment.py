@@ -117,7 +117,7 @@ class Alignment(RunProcess):
         )
 
     def _expected(self) -> float:
-        return expected(self._profile.video, self._device, self._settings)
+        return expected(self._profile.video, self._device, self._own_share)
 
     def _of_check(self, check: CheckRecord, aligner: Aligner) -> dict[str, Any]:
         values = {name: value for name, value in vars(check).items() if name != "clips"}

@@ -125,13 +125,18 @@ class RunProcess(ABC):
 
     # The same for all
 
+    @property
+    def _own_share(self) -> AlignSettings | MotionSettings:
+        """The settings as this process has them, with its part of a batch."""
+        return replace(self._settings, batch=self._settings.batch // self._crew.size)
+
     def _in_room(self, settings: S) -> S:
         return in_room(settings, self._profile, self._device, self._plan, spare=self.run.state().spare)
 
     def _after_running_out(self) -> str:
         """What can be done when memory ran out; Resume does the first of it by itself."""
         if not self._settings.checkpointing:
-            self._tell(spare=True)
+            self.run.tell(spare=True)  # whichever process it was
             return (
                 "There is not enough memory for this training. What it learned up to the last checkpoint is kept: "
                 "Resume goes on from there and computes activations twice instead of keeping them, which takes less."

@@ -5,21 +5,19 @@ import json
 import logging
 import os
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads are ten times slower on busy cores
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # stderr is for our one line
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
-from huvidpo_core import cli_together, cli_training, media
+from huvidpo_core import cli_rating, cli_together, cli_training, media
 from huvidpo_core.actions import Actions, check_name, title_of
-from huvidpo_core.config import PACKS, load_profile, profile_names
-from huvidpo_core.engine import Clip, Engine, Picture, Progress, choose_profile
+from huvidpo_core.cli_output import check_writable, follow
+from huvidpo_core.config import PACKS, load_profile, profile_names, resolve
+from huvidpo_core.engine import Clip, Engine, Picture, choose_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.flags import Parser, add_machine
 from huvidpo_core.published import one_folder
@@ -46,9 +44,7 @@ def parser() -> Parser:
     make.add_argument("--pack", help="action pack, PACK/PREFERENCE, PACK@lamp, @animatediff; empty for the base")
     make.add_argument("--strength", type=float, default=1.0)
     make.add_argument("--painter", help="who draws the first frame: plain, sd15, ...; the profile's own if not given")
-    make.add_argument(
-        "--allow-downloads", action="store_true", help="fetch models the profile lacks; see assets/profiles"
-    )
+    make.add_argument("--allow-downloads", action="store_true", help="fetch models the profile lacks (assets/profiles)")
     make.add_argument("--json", action="store_true", help="print the recipe and the times as one JSON line")
     make.set_defaults(run=generate)
 
@@ -64,6 +60,7 @@ def parser() -> Parser:
     official.add_argument("--action", required=True, help="its name, a new one or one there is")
     official.add_argument("--title", default="", help="of the action, for people; made from its name if not given")
     official.add_argument("--family", default="sd1")
+    official.add_argument("--base", help="what it was trained on, a folder or hub name; the family's own if not given")
     official.add_argument("--output", type=Path, help="the pack's folder; lora_weights/FAMILY/ACTION if not given")
     official.set_defaults(run=import_official)
 
@@ -74,39 +71,7 @@ def parser() -> Parser:
 
     cli_together.add_commands(commands)
     cli_training.add_commands(commands)
-
-    bring = commands.add_parser("bring", help="take in clips to be rated: MP4s, GIFs, or folders of them")
-    bring.add_argument("--clips", type=Path, nargs="+", required=True, help="files and folders")
-    bring.add_argument("--prompt", required=True, help="what they show; clips of one prompt are paired")
-    bring.add_argument("--action", required=True)
-    bring.add_argument("--profile", help="miniature or full; chosen by the hardware when not given")
-    bring.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
-    bring.set_defaults(run=bring_clips)
-
-    rater = commands.add_parser("judge", help="let an automatic rater vote on the pairs it has not seen")
-    rater.add_argument(
-        "--rater",
-        choices=("profile", "vlm"),
-        default="profile",
-        help="what the profile judges with; or the model that HUVIDPO_JUDGE_URL, HUVIDPO_JUDGE_MODEL and "
-        "HUVIDPO_JUDGE_KEY name",
-    )
-    rater.add_argument("--action", help="pairs of this action only")
-    rater.add_argument("--profile", help="miniature or full; chosen by the hardware when not given")
-    rater.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
-    rater.set_defaults(run=judge_pairs)
-
-    out = commands.add_parser("export", help="clips, chosen first frames and votes to a Hugging Face dataset")
-    out.add_argument("--output", type=Path, required=True, help="an empty or new folder, or an earlier export")
-    out.add_argument("--action", help="votes about this action only")
-    out.add_argument("--parquet", action="store_true", help="add a parquet as Diffusion-DPO lays it out")
-    out.set_defaults(run=export)
-    back = commands.add_parser("import", help="bring back what export wrote; nothing comes in twice")
-    back.add_argument("--input", type=Path, required=True, help="the exported folder, or a .zip of it")
-    back.set_defaults(run=import_votes)
-    for command in (out, back):
-        command.add_argument("--profile", help="miniature or full; chosen by the hardware when not given")
-        command.add_argument("--data", type=Path, default=Path("data"), help="the app's data folder")
+    cli_rating.add_commands(commands)
     return top
 
 
@@ -150,21 +115,27 @@ def generate(options: argparse.Namespace) -> None:
 
 def import_official(options: argparse.Namespace) -> None:
     """Turn a published checkpoint into an action pack and say where it is."""
+    from torch import float32
+
+    from huvidpo_core.generation.loading import load_video_unet
     from huvidpo_core.models.imports import import_official as convert
 
-    families = sorted({load_profile(name).family for name in profile_names()})
-    if options.family not in families and not options.output:  # a pack there would be in no menu
-        raise UserError(f"There is no family '{options.family}'. Choose one of: {', '.join(families)}.")
+    bases = {profile.family: profile.video.base for profile in map(load_profile, reversed(profile_names()))}
+    if options.family not in bases and not options.output:  # a pack there would be in no menu
+        raise UserError(f"There is no family '{options.family}'. Choose one of: {', '.join(sorted(bases))}.")
+    base = options.base or bases.get(options.family) or load_profile("full").video.base
+    place = Path(resolve(base))
     action = Actions(PACKS / options.family).get(check_name(options.action))
-    destination = options.output or PACKS / options.family / options.action
     with one_folder([options.unet]) as unet:
         pack = convert(
             unet,
-            destination,
+            options.output or PACKS / options.family / options.action,
             action=options.action,
             lora_file=options.lora,
             key_frames=options.key_frames,
             title=" ".join(options.title.split()) or (action.title if action else title_of(options.action)),
+            base=base,
+            onto=load_video_unet(place, float32) if place.is_absolute() else None,  # a hub name is believed
         )
     sys.stdout.write(f"{pack.folder}\n")
 
@@ -174,64 +145,6 @@ def memory(options: argparse.Namespace) -> None:
     from huvidpo_core.room import table
 
     sys.stdout.write(table(choose_profile(options.profile), options.frames))
-
-
-def bring_clips(options: argparse.Namespace) -> None:
-    """Take clips in and print how many."""
-    engine = Engine(choose_profile(options.profile), options.data)
-    sys.stdout.write(f"{len(engine.bring_clips(options.clips, options.prompt, options.action))} clips\n")
-
-
-def judge_pairs(options: argparse.Namespace) -> None:
-    """Vote on the open pairs and print how many votes that were."""
-    engine = Engine(choose_profile(options.profile), options.data)
-    if options.action not in (None, *engine.actions):
-        raise UserError(f"There is no action '{options.action}'. Choose one of: {', '.join(engine.actions)}.")
-    count = follow(engine.judge_pairs(options.rater, threading.Event(), options.action))
-    sys.stdout.write(f"{count} votes\n")
-
-
-def export(options: argparse.Namespace) -> None:
-    """Write the dataset and say where it is."""
-    engine = Engine(choose_profile(options.profile), options.data)
-    sys.stdout.write(f"{engine.export(options.output, options.action, parquet=options.parquet)}\n")
-
-
-def import_votes(options: argparse.Namespace) -> None:
-    """Bring an export in and print how many votes are new."""
-    engine = Engine(choose_profile(options.profile), options.data)
-    sys.stdout.write(f"{follow(engine.import_votes([options.input], threading.Event()))} votes\n")
-
-
-def check_writable(path: Path, flag: str) -> None:
-    """Make the folder of a file to be written; raise UserError now, not after minutes of work, if that cannot be."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"The folder {path.parent} cannot be made ({error.strerror}). Choose another {flag}."
-        ) from error
-    try:
-        if path.is_dir():
-            raise IsADirectoryError
-        with tempfile.TemporaryFile(dir=path.parent):  # whoever may do all is not told by os.access
-            pass
-    except OSError as error:
-        raise UserError(f"{path} cannot be written there. Choose another {flag}.") from error
-
-
-def follow(work: Iterator, show: bool = True) -> Any:
-    """Run long work to its result, with a progress line on a terminal's stderr."""
-    show = show and sys.stderr.isatty()
-    result = None
-    for result in work:
-        if isinstance(result, Progress) and show:
-            left = "" if result.seconds_left is None else f", about {result.seconds_left:.0f} s left"
-            sys.stderr.write(f"\r\033[K{result.stage} {result.step}/{result.total}{left}")
-            sys.stderr.flush()
-    if show:
-        sys.stderr.write("\r\033[K")
-    return result
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,6 +5,7 @@ import sys
 import threading
 from pathlib import Path
 
+from huvidpo_core.cli_output import check_writable, follow
 from huvidpo_core.engine import Engine, Order, choose_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.flags import add_machine
@@ -53,8 +54,6 @@ def add_commands(commands: "argparse._SubParsersAction") -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Measure the clips, write what was asked for, and print the table of the totals."""
-    from huvidpo_core.cli import check_writable, follow
-
     if options.plot and options.plot.suffix.lower() != ".png":
         raise UserError(f"--plot is {options.plot}; its name must end in .png.")
     for flag in ("json", "markdown", "plot"):
@@ -87,8 +86,6 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def make_pairs(options: argparse.Namespace) -> None:
     """Make the pairs and print how many."""
-    from huvidpo_core.cli import follow
-
     if options.count < 1:
         raise UserError(f"--count is {options.count}; ask for one pair at least.")
     prompts = _lines(options.prompts)

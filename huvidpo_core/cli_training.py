@@ -1,20 +1,29 @@
 """The command line's trainings: `train-motion`, `align` and `align-first-frame`."""
 
 import argparse
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+from huvidpo_core.cli_output import follow
 from huvidpo_core.engine import Engine, Progress, choose_profile
 from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.flags import add_machine
 from huvidpo_core.runs import COMMANDS
 from huvidpo_core.training.record import Kind, RunFolder
 from huvidpo_core.trainings import Trainings
+
+if TYPE_CHECKING:
+    from huvidpo_core.training.motion_settings import MotionSettings
+    from huvidpo_core.training.settings import AlignSettings
+
+S = TypeVar("S", "AlignSettings", "MotionSettings")
 
 _SETTINGS = "a preset in assets/{} or a TOML file; the profile's own if not"
 
@@ -81,12 +90,12 @@ def train_motion(options: argparse.Namespace) -> None:
         for flag in ("action", "clips", "prompt"):
             if not getattr(options, flag):
                 raise UserError(f"--{flag} is missing: say what is to be taught, or give --resume.")
-        settings = trainings.settings(options.settings, "teach", steps=options.steps)
+        settings, lines = _for_all(trainings.settings(options.settings, "teach", steps=options.steps))
         trainings.prepare_teaching(
             options.action, options.clips, options.prompt, settings, output=options.output, title=options.title,
             adopt=not options.no_adopt,
         )  # fmt: skip
-        return [*trainings.open(options.output).asked()["notes"], trainings.needs(settings)]
+        return [*trainings.open(options.output).asked()["notes"], *lines, trainings.needs(_own_share(settings))]
 
     _carry_out(options, "teach", begin, ("action", "clips", "prompt", "title", "settings", "no_adopt"))
 
@@ -98,12 +107,12 @@ def align(options: argparse.Namespace) -> None:
         trainings = engine.trainings
         if not options.action:
             raise UserError("--action is missing: say whose votes to learn from, or give --resume.")
-        settings = trainings.settings(options.settings, loss=options.loss, steps=options.steps)
+        settings, lines = _for_all(trainings.settings(options.settings, loss=options.loss, steps=options.steps))
         trainings.prepare(
             options.action, settings, output=options.output, dataset=options.dataset,
             raters=options.rater, name=options.name, pack=options.pack,
         )  # fmt: skip
-        return [trainings.needs(settings)]
+        return [*lines, trainings.needs(_own_share(settings))]
 
     _carry_out(options, "align", begin, ("settings", "dataset", "rater", "loss", "pack", "name"))
 
@@ -112,9 +121,9 @@ def align_first_frame(options: argparse.Namespace) -> None:
     """Begin or resume a run that learns from choices of first frames, carry it out here, and say where the LoRA is."""
 
     def begin(engine: Engine) -> list[str]:
-        settings = engine.trainings.settings(options.settings, "picture", steps=options.steps)
+        settings, lines = _for_all(engine.trainings.settings(options.settings, "picture", steps=options.steps))
         engine.picture_trainings.prepare(settings, output=options.output, raters=options.rater, name=options.name)
-        return [engine.trainings.needs(settings, "picture")]
+        return [*lines, engine.trainings.needs(_own_share(settings), "picture")]
 
     _carry_out(options, "picture", begin, ("settings", "rater", "name"))
 
@@ -124,8 +133,6 @@ def _carry_out(
 ) -> None:
     """Begin or resume a run of a kind and train to the end. Ctrl-C stops it after its step. `begin` gives lines to be
     told. What is `fixed` when it begins cannot be asked for again."""
-    from huvidpo_core.cli import follow
-
     begun = _begun(options, kind, fixed) if options.resume else {}
     profile = choose_profile(options.profile or begun.get("profile"), options.device)
     engine = Engine(profile, options.data, options.device, plan=options.plan)
@@ -153,6 +160,25 @@ def _carry_out(
         for number, handler in before.items():
             signal.signal(number, handler)
     _say(trainings, words)
+
+
+def _for_all(settings: S) -> tuple[S, list[str]]:
+    """Settings whose batch the processes that `accelerate launch` has started share evenly, and what to tell of it."""
+    count = _processes()
+    batch = -(-settings.batch // count) * count
+    if batch == settings.batch:
+        return settings, []
+    line = f"A step learns from {batch} at a time in place of {settings.batch}, which {count} processes share evenly."
+    return replace(settings, batch=batch), [line]
+
+
+def _own_share(settings: S) -> S:
+    """The same as one of the processes has it."""
+    return replace(settings, batch=settings.batch // _processes())
+
+
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _told(lines: list[str], work: Iterator[Progress]) -> Iterator[Progress]:

@@ -44,7 +44,7 @@ class PictureAlignment(Alignment):
         )
 
     def _expected(self) -> float:
-        return expected(self._profile.first_frame, self._device, self._settings)
+        return expected(self._profile.first_frame, self._device, self._own_share)
 
     def _about(self, painter: FirstFramePainter) -> dict[str, Any]:
         config = self._profile.first_frame

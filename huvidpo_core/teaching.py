@@ -92,7 +92,7 @@ class Teaching(RunProcess):
         )
 
     def _expected(self) -> float:
-        return expected(self._profile.video, self._device, self._settings)
+        return expected(self._profile.video, self._device, self._own_share)
 
     def _of_check(self, check: CheckRecord, teacher: Teacher) -> dict[str, Any]:
         return {name: value for name, value in vars(check).items() if name != "clips"}

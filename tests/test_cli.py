@@ -15,7 +15,8 @@ from huvidpo_core.models import weights
 from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.workbench import Workbench
-from tests.reference import reference
+from tests.published import profile_below
+from tests.reference import DATA, reference
 from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_profile
 
 GOOD = ["generate", "--prompt", "a red horse", "--action", "horse_run", "--style", "cartoon", "--seed", "7"]
@@ -176,6 +177,23 @@ def test_a_folder_of_clips_is_brought_and_paired(tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_clips_of_another_method_are_brought_under_its_name(tmp_path, capsys):
+    """`--method` names it: without rivals a line says how to get some, and those of a second method are paired."""
+    paths = [media.write_mp4(tmp_path / f"{n}.mp4", np.full((3, 80, 128, 3), 60 * n, np.uint8), 8) for n in range(3)]
+    command = ["bring", "--prompt", "a red horse", "--action", "horse_run", "--profile", "miniature"]
+    command += ["--data", str(tmp_path / "data"), "--clips"]
+    assert cli.main([*command, str(paths[0]), str(paths[1]), "--method", "LVDM"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "2 clips\n" and said.err.startswith("There is nothing to compare 2 of them with yet: make")
+    assert cli.main([*command, str(paths[2]), "--method", "ModelScope"]) == 0
+    assert capsys.readouterr() == ("1 clips\n", "")
+    store = Store(tmp_path / "data")
+    assert store.votes.open_pairs("ann", "horse_run") == 2
+    assert sorted(clip.model for clip in store.list()) == ["LVDM", "LVDM", "ModelScope"]
+    assert cli.main([*command, str(paths[0]), "--method", "Horse run"]) == 2
+    assert "calls clips of its own" in capsys.readouterr().err and len(store.list()) == 3
+
+
 def test_import_official_takes_the_whole_checkpoint_too(run, tmp_path):
     """The folder that holds unet/, as a checkpoint is published and as the panel in the app takes it."""
     official = ["import-official", "--unet", reference("model/unet").parent, "--action", "rain"]
@@ -184,3 +202,23 @@ def test_import_official_takes_the_whole_checkpoint_too(run, tmp_path):
     assert ActionPack.load(tmp_path / "rain").action == "rain"
     status, _, err = run(*official[:2], tmp_path / "nowhere", *official[3:])
     assert status == 2 and "nowhere is not there" in err and err.count("\n") == 1
+
+
+def test_import_official_asks_which_base(run, profile, tmp_path):
+    """A folder is checked and written into the pack, a hub name written only, the family's own without --base; a folder
+    that is another base, or none, is one line, and no pack is there."""
+    official = ["import-official", "--unet", DATA / "model/unet", "--action", "rain", "--output", tmp_path / "rain"]
+    own = profile_below(tmp_path / "models").video.base
+    for base, wanted in ((["--base", own], own), (["--base", "me/sd"], "me/sd"), ([], "CompVis/stable-diffusion-v1-4")):
+        status, _, err = run(*official, *base)
+        assert status == 0 and ActionPack.load(tmp_path / "rain").base == wanted, err
+        shutil.rmtree(tmp_path / "rain")
+    for base, words in (
+        (["--base", profile.video.base], f"another base model than {profile.video.base}. Name its own with --base"),
+        (["--family", "miniature"], "another base model than assets/miniature/video"),
+        (["--base", tmp_path / "nowhere"], f"There is no model in {tmp_path / 'nowhere'}"),
+        (["--base", "sd14"], "There is no model in"),
+    ):
+        status, _, err = run(*official, *base)
+        assert status == 2 and words in err and err.count("\n") == 1, err
+        assert not (tmp_path / "rain").exists()

@@ -19,6 +19,7 @@ from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.runs import ENVIRONMENT
 from huvidpo_core.training.align import Aligner
 from huvidpo_core.training.record import RESULT, RunFolder
+from huvidpo_core.training.settings import AlignSettings
 from tests.tiny_models import make_profile
 from tests.training.whole import ACTION, make_dataset, make_pack
 
@@ -247,3 +248,13 @@ def test_its_process_is_what_the_app_would_have_started(tmp_path):
         asked = [sys.executable, "-m", "huvidpo_core", command, "--nothing"]
         done = subprocess.run(asked, env=bare | own, cwd=ROOT, capture_output=True, text=True)
         assert (done.returncode, done.stdout.splitlines(), done.stderr.count("\n")) == (2, seen, 1), done.stderr
+
+
+@pytest.mark.parametrize(("processes", "batch", "taken"), [("1", 1, 1), ("2", 1, 2), ("2", 4, 4), ("4", 6, 8)])
+def test_a_batch_is_made_one_that_all_processes_share(monkeypatch, processes, batch, taken):
+    """The presets' batch of one, too; that more is learned from at a time is told."""
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    settings, lines = cli_training._for_all(AlignSettings(batch=batch))
+    assert settings.batch == taken and len(lines) == (batch != taken)
+    assert all(f"from {taken} at a time in place of {batch}" in line for line in lines)
+    assert cli_training._own_share(settings).batch == taken // int(processes)
