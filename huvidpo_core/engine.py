@@ -8,6 +8,7 @@ import random
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,7 +123,8 @@ class Engine(Rating):
         clips = Gallery(store)
         self._studio = Studio(profile, bench, self._packs_folder, clips, self.actions, self.styles)
         pairing = Pairing(PairMaker(self._studio, clips, store.votes), store.votes)
-        super().__init__(profile, data, store, bench, clips, pairing, self.actions, self.styles, self.called_now)
+        there = partial(self.packs, trials=True)
+        super().__init__(profile, data, store, bench, clips, pairing, self.actions, self.styles, self.called_now, there)
 
         self.trainings = Trainings(
             data, profile, device, self.store, self._packs_folder, self.actions, self.styles, plan

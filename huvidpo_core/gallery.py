@@ -43,10 +43,12 @@ class Gallery:
         fps: float,
         seconds: float,
         original: Path | None = None,
+        method: str = "",
     ) -> Clip:
         """Write a clip uint8 (f, h, w, 3) and its first frame uint8 (h, w, 3) and record them: all or nothing.
 
-        `original` is the file that a brought clip was read from; a copy of it is kept, see `original_of`.
+        `original` is the file that a brought clip was read from; a copy of it is kept, see `original_of`. `method` is
+        what made that file, where the person has said it.
         """
         clip_id = uuid.uuid4().hex
         picture, video = self._store.picture(clip_id), self._store.video(clip_id)
@@ -56,9 +58,8 @@ class Gallery:
                 media.copy_whole(original, copy)
             media.write_png(picture, image)
             media.write_mp4(video, frames, fps, recipe.to_dict())
-            row = self._store.add(
-                clip_id, recipe.to_dict(), seconds, frames=len(frames), fps=fps, model=BROUGHT if original else ""
-            )
+            model = method or BROUGHT if original else ""
+            row = self._store.add(clip_id, recipe.to_dict(), seconds, frames=len(frames), fps=fps, model=model)
             return self._clip(row)
         except UserError:
             for path in (picture, video, copy):
@@ -98,4 +99,5 @@ class Gallery:
             picture=self._store.picture(stored.id),
             created=stored.created,
             seconds=stored.seconds,
+            model=stored.model,
         )

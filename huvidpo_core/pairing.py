@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from huvidpo_core import media
@@ -50,6 +50,8 @@ class Order:
 
     `clip` is a clip of the gallery whose first frame is used; without one, the first frame is drawn.
 
+    With `scenes`, prompts and styles, every pair shows one of them, drawn by lot, in place of the recipe's.
+
     `count` pairs are made and no more; with `keep`, as many again as it takes to have `READY` ready while somebody
     rates the action, until another such order for it or a stop.
     """
@@ -61,6 +63,7 @@ class Order:
     rival: str = ""
     rival_painter: str | None = None
     keep: bool = False
+    scenes: tuple[tuple[str, str], ...] = ()
 
 
 class PairQueue(NamedTuple):
@@ -84,6 +87,8 @@ class PairMaker:
     def check(self, order: Order) -> None:
         """Raise a UserError if the order cannot be carried out, as far as that can be told without a model."""
         recipe = self._studio.complete(order.recipe)
+        for prompt, style in order.scenes:
+            self._studio.complete(order.recipe.with_(prompt=prompt, style=style))
         if not 1 <= order.count <= MOST:
             raise UserError(f"The number of pairs is {order.count}; it must lie between 1 and {MOST}.")
         if order.source not in MADE:
@@ -106,6 +111,9 @@ class PairMaker:
 
         Everybody else's work on the models goes first, between the clips too.
         """
+        if order.scenes:
+            prompt, style = secrets.choice(order.scenes)
+            order = replace(order, recipe=order.recipe.with_(prompt=prompt, style=style))
         recipe = self._studio.complete(order.recipe).with_(seed=secrets.randbelow(2**32), reference="", eta=0.0)
         if order.clip:
             shown = self._clips.get(order.clip)

@@ -16,7 +16,7 @@ from huvidpo_core.pairing import Order, Pairing, PairQueue
 from huvidpo_core.preferences.records import Ballot, Revealed, Showing, VotesReport
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.progress import Progress
-from huvidpo_core.results import Picture
+from huvidpo_core.results import PackChoice, Picture
 from huvidpo_core.workbench import Workbench
 
 
@@ -34,12 +34,14 @@ class Rating:
         actions: Mapping[str, Action],
         styles: Mapping[str, Style],
         called_now: Callable[[str], str],
+        models: Callable[[], Sequence[PackChoice]],
     ) -> None:
         """Of the clips and votes in `store`, below `data`; `bench` has the profile's judge, `pairing` makes pairs,
-        `called_now` tells of a model that a vote names what it is called now."""
+        `called_now` tells of a model that a vote names what it is called now, `models` which there are."""
         self.profile, self.data, self.store = profile, data, store
         self.actions, self.styles = actions, styles
         self._bench, self._clips, self._pairing, self._called_now = bench, clips, pairing, called_now
+        self._models = models
 
     # Pairs
 
@@ -73,13 +75,21 @@ class Rating:
         """Make no more pairs; those that are finished stay."""
         self._pairing.stop()
 
-    def bring_clips(self, files: Sequence[Path], prompt: str, action: str) -> list[str]:
-        """Take in MP4s and GIFs, or folders of them, and pair those of one prompt; their ids. Raises UserError."""
+    def bring_clips(self, files: Sequence[Path], prompt: str, action: str, method: str = "") -> list[str]:
+        """Take in MP4s and GIFs, or folders of them, and pair those of one prompt; their ids. With a `method`, the name
+        of what made them, they are paired with clips of other models and ranked by that name. Raises UserError."""
         from huvidpo_core.bringing import Porter
 
-        return Porter(self.profile.video, self._clips, self.store.votes, self.actions, self.styles).bring(
-            files, prompt, action
+        there = self._models()
+        own = {name for each in there for name in (each.id, each.title, each.title.removesuffix(" (motion)"))}
+        return Porter(self.profile.video, self._clips, self.store.votes, self.actions, self.styles, own).bring(
+            files, prompt, action, method
         )
+
+    def without_pair(self, clips: Sequence[str]) -> list[str]:
+        """Those of these clips, by id, that stand in no pair so far. Raises UserError."""
+        waiting = {clip.id for clip in self.store.list(paired=False)}
+        return [clip for clip in clips if clip in waiting]
 
     def judge_pairs(
         self, rater: Literal["profile", "vlm"], stop: threading.Event, action: str | None = None

@@ -38,6 +38,7 @@ class Clip:
     picture: Path  # PNG: the exact first frame that was animated
     created: float  # seconds since the epoch
     seconds: float  # how long it took to make
+    model: str = ""  # what made it, as people are told after a vote
 
 
 @dataclass(frozen=True)

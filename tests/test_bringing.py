@@ -11,7 +11,7 @@ from huvidpo_core.bringing import Porter
 from huvidpo_core.config import load_actions, load_profile, load_styles
 from huvidpo_core.errors import UserError
 from huvidpo_core.gallery import Gallery
-from huvidpo_core.preferences.store import Store
+from huvidpo_core.preferences.store import BASE_MODEL, BROUGHT, Store
 from huvidpo_core.recipe import Recipe
 from tests.clips import moving_clip
 from tests.reference import reference
@@ -120,6 +120,53 @@ def test_clips_of_one_prompt_are_paired(porter, store, tmp_path):
     assert store.votes.open_pairs("ann") == store.votes.open_pairs("ann", "rain") == 9
     showing = store.votes.show("ann")
     assert (showing.prompt, showing.action) == ("a block moves", "rain") and 6 <= showing.frames <= 9
+
+
+def test_clips_of_a_method_meet_those_of_other_models(porter, clips, store, tmp_path):
+    """Up to three, the newest first: this app's, in pairs or not, and other methods'; none of its own, none that nobody
+    has named, none of another prompt or action. A name is the same however it is written."""
+    path = media.write_mp4(tmp_path / "clip.mp4", moving_clip(), 8)
+
+    def own(prompt: str = "a block moves ", action: str = "rain") -> str:
+        return clips.keep(Recipe(prompt, action, "cartoon", pack="rain"), moving_clip()[0], moving_clip(), 8, 1.0).id
+
+    def bring(method: str, prompt: str = "a block moves") -> str:
+        return porter.bring([path], prompt, "rain", method)[0]
+
+    def rivals(clip: str) -> set[str]:
+        return {one for pair in store.votes.pairs("brought", "rain").values() if clip in pair for one in pair} - {clip}
+
+    oldest, *two = own(), own(), own()
+    own("another prompt")
+    own(action="smile")
+    store.votes.add_pair(*two, source="seeds", prompt="a block moves", action="rain")
+    nameless, lvdm = bring(""), bring("LVDM")
+    assert rivals(lvdm) == {oldest, *two} and not rivals(nameless)
+    other = bring(" ModelScope")
+    assert rivals(other) == {lvdm, *two}
+    assert rivals(bring("lvdm ")) == {other, *two} and not rivals(bring("LVDM", "nobody's prompt"))
+    assert {clip.model for clip in clips.list()} == {"rain", BROUGHT, "LVDM", "ModelScope"}
+    assert rivals(bring("")) == {nameless}  # as ever
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("m" * 61, "one line of at most 60"), ("LVDM\nand more", "one line"), ("rain/liked", "cannot have “/”"),
+        ("@animatediff", "cannot have “@”"), ("lora:mine", "cannot have “lora:”"),
+        ("LVDM, first frame by me", "cannot have “, first frame by”"), (BASE_MODEL, "of its own"),
+        (BROUGHT.upper(), "of its own"), ("rain", "of its own"), ("Horse run", "of its own"),
+        ("a pack that is gone", "of its own"), ("ANIMATEDIFF", "of its own"),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_taken_is_a_sentence_and_nothing_is_taken(clips, store, tmp_path, method, words):
+    """What this app's own models are called, are written like, or were called when they made clips that are there."""
+    own = clips.keep(Recipe("p", "rain", "cartoon", pack="a pack that is gone"), moving_clip()[0], moving_clip(), 8, 1)
+    porter = Porter(VIDEO, clips, store.votes, load_actions(), load_styles(), {"AnimateDiff"})
+    path = media.write_mp4(tmp_path / "clip.mp4", moving_clip(), 8)
+    with pytest.raises(UserError, match=words):
+        porter.bring([path], "p", "rain", method)
+    assert clips.list() == [own]
 
 
 def test_a_clip_of_this_app_brings_its_prompt(porter, clips, tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -80,6 +81,29 @@ def make(engine: Engine, order: Order) -> tuple[Clip, Clip]:
 
 def frames_of(clip: Clip) -> np.ndarray:
     return media.read_video(clip.video).frames
+
+
+def test_another_methods_clips_are_compared_with_this_apps(engine, tmp_path, lora):
+    """Brought under their names, two methods' clips meet the app's own and each other; votes rank all three by name.
+    The name of a model that is there is refused."""
+    picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    *_, own = engine.animate(RECIPE, picture, threading.Event())
+    paths = [media.write_mp4(tmp_path / f"{n}.mp4", moving_clip(3, HEIGHT, WIDTH), 8) for n in range(2)]
+    for taken in ("Horse run", "Horse run + liked", "None (base model)", "base model", "horse_run"):
+        with pytest.raises(UserError, match="calls clips of its own"):
+            engine.bring_clips(paths, RECIPE.prompt, RECIPE.action, taken)
+    lvdm = engine.bring_clips(paths, RECIPE.prompt, RECIPE.action, "LVDM")
+    (other,) = engine.bring_clips(paths[:1], RECIPE.prompt, RECIPE.action, "ModelScope")
+    (alone,) = engine.bring_clips(paths[:1], "nobody's prompt", RECIPE.action, "ModelScope")
+    assert engine.without_pair([*lvdm, other, alone]) == [alone]
+    names, met = {own.id: "horse_run", other: "ModelScope", **dict.fromkeys(lvdm, "LVDM")}, set()
+    while showing := engine.next_pair("ann"):
+        told = engine.vote(showing.id, "ann", Ballot("left" if showing.left in lvdm else "right"))
+        assert (told.left_model, told.right_model) == (names[showing.left], names[showing.right])
+        met.add(frozenset((told.left_model, told.right_model)))
+    assert met == {frozenset(pair) for pair in combinations(("horse_run", "LVDM", "ModelScope"), 2)}
+    said = {model.name: (model.wins, model.losses) for model in engine.what_votes_say().models}
+    assert said.keys() == {"horse_run", "LVDM", "ModelScope"} and said["LVDM"][0] == 4
 
 
 def source_of(engine: Engine) -> str:
@@ -271,3 +295,16 @@ def test_a_killed_process_leaves_no_half_pair(tmp_path):
     process.wait()
     store = Store(tmp_path)
     assert store.list() == [] and store.votes.open_pairs("ann") == 0 and store.votes.show("ann") is None
+
+
+def test_scenes_take_the_recipes_place(engine, monkeypatch):
+    """Each pair shows one of them, words and style alike on both sides; one that cannot be is told beforehand."""
+    scenes = (("a red horse runs", "cartoon"), ("a blue horse runs", "pixel_art"))
+    for scene in scenes:
+        monkeypatch.setattr("huvidpo_core.pairing.secrets.choice", lambda there, scene=scene: there[there.index(scene)])
+        engine.make_pairs(Order(RECIPE, "seeds", scenes=scenes))
+        assert engine._pairing.wait(PATIENCE) and engine.pair_queue().error == ""
+    made = [(clip.recipe.prompt, clip.recipe.style) for clip in engine.gallery(for_rating=True)]
+    assert sorted(made) == sorted(scenes * 2)
+    with pytest.raises(UserError, match="prompt is empty"):
+        engine.make_pairs(Order(RECIPE, "seeds", scenes=(("", "cartoon"),)))

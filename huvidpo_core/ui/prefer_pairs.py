@@ -7,10 +7,12 @@ from typing import Any
 import gradio as gr
 
 from huvidpo_core.engine import READY, Clip, Engine, Order
+from huvidpo_core.errors import UserError
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.ui.fetch import Fetch
 from huvidpo_core.ui.menus import painter_menu
 from huvidpo_core.ui.notes import other_action
+from huvidpo_core.ui.prefer_scenes import ALL, VARY, followed, lines_of, scenes_of, usual
 from huvidpo_core.ui.remarks import PAUSE_JS
 from huvidpo_core.ui.settings import SEEDS
 from huvidpo_core.ui.words import message
@@ -29,7 +31,12 @@ MANY = [(f"Keep {READY} ready while I rate", KEEP), ("A fixed number", COUNT)]
 MOST = 50  # in one press
 SAME = "same"  # as the one side's
 LONG = 60  # characters of a prompt in the menu of clips
-VARY = "They show one scene; order some of others, too, for a taste learned from one scene says little about the rest."
+MADE_BY = "Name the method, such as LVDM, to have its clips compared blind with this app's of the same prompt"
+ALONE = (
+    "nothing to be compared with yet: make clips of this prompt and action in Create first, then bring these again; or "
+    "bring another method's."
+)
+MOVED = "Create's gallery leaves out what is in a pair now; “Also clips made for rating” shows it there."
 
 
 class PairForm:
@@ -43,8 +50,9 @@ class PairForm:
         )
         with gr.Row(elem_classes="hv-line"):
             self.prompt = gr.Textbox(
-                label="Scene", value=own.prompt, max_lines=3, elem_id="pairs-prompt", scale=4, min_width=220
-            )
+                label="Scenes", info="One on each line; they take turns.", value=usual(engine.actions[own.action]),
+                lines=2, max_lines=6, elem_id="pairs-prompt", scale=4, min_width=220,
+            )  # fmt: skip
             self.surprise = gr.Button("Surprise me", size="sm", elem_id="pairs-surprise", scale=0, min_width=120)
         self.remark = gr.HTML("", elem_id="pairs-remark")
         with gr.Row():
@@ -52,8 +60,9 @@ class PairForm:
                 _titles(engine.actions), value=own.action, label="Action", elem_id="pairs-action", min_width=150
             )
             self.style = gr.Dropdown(
-                _titles(engine.styles), value=own.style, label="Style", elem_id="pairs-style", min_width=150
-            )
+                [("All, in turn", ALL), *_titles(engine.styles)], value=ALL, label="Style", elem_id="pairs-style",
+                min_width=150,
+            )  # fmt: skip
             self.painter = painter_menu(engine, "", elem_id="pairs-painter", min_width=150)
         with gr.Row(elem_classes="hv-line") as self.number:
             self.many = gr.Radio(
@@ -77,6 +86,9 @@ class PairForm:
             label="MP4s and GIFs that show this scene", file_count="multiple", file_types=[".mp4", ".gif"], height=130,
             visible=False, elem_id="pairs-files",
         )  # fmt: skip
+        self.method = gr.Textbox(
+            label="Made by (optional)", info=MADE_BY, max_lines=1, visible=False, elem_id="pairs-method"
+        )
         self.fetch = Fetch("pairs-fetch")
         with gr.Row(elem_classes="hv-tools"):
             self.make = gr.Button("Make pairs", variant="primary", elem_id="pairs-make", scale=0, min_width=150)
@@ -85,7 +97,7 @@ class PairForm:
         self._wire()
 
     def show(self, way: str, action: str, clip: str | None) -> list[Any]:
-        """Style, number, models, clips, files and painter: what this way of pairing asks for."""
+        """Style, number, models, clips, files, painter and method: what this way of pairing asks for."""
         made = way != "brought"
         clips = [(_name(clip.recipe), clip.id) for clip in self._references()] if way == "structural" else []
         value = clip if clip in [known for _, known in clips] else None
@@ -97,6 +109,7 @@ class PairForm:
             gr.Dropdown(choices=clips, value=value, visible=way == "structural"),
             gr.File(visible=way == "brought"),
             gr.Dropdown(visible=made and way != "structural" and len(_rivals(self.engine)) > 2),
+            gr.Textbox(visible=not made),
         ]
 
     def remarked(self, prompt: str | None, action: str) -> str:
@@ -107,6 +120,11 @@ class PairForm:
         """The two menus of models of an action, with different choices."""
         menu = _packs(self.engine, action)
         return [gr.Dropdown(choices=menu, value=menu[0][1]), gr.Dropdown(choices=menu, value=menu[-1][1])]
+
+    def new_action(self, action: str, prompt: str | None) -> list[Any]:
+        """The menus of models of an action that was chosen, and its examples where nobody has written anything."""
+        scenes = followed(prompt, action, self.engine.actions)
+        return [*self.menus(action), gr.skip() if scenes is None else scenes]
 
     def scene_of(self, clip: str | None) -> list[Any]:
         """Prompt, action and style of the chosen clip: its variations show the same scene."""
@@ -122,23 +140,28 @@ class PairForm:
         return [recipe.prompt, recipe.action, recipe.style, *self.menus(recipe.action)]
 
     def order(
-        self, way: str, prompt: str | None, action: str, style: str, many: str, count: float | None, pack: str,
+        self, way: str, prompt: str | None, action: str, style: str, many: str, count: float | None, pack: str | None,
         rival: str, clip: str | None, files: list[str] | None, painter: str | None = "", drawn: str = SAME,
+        method: str | None = "",
     ) -> tuple[str, Any]:  # fmt: skip
         """Have the pairs made; what to say, and the files that are left in the form. `painter` draws the first frame;
-        `drawn` is who draws the other model's."""
+        `drawn` is who draws the other model's, and `method` is what made clips that are brought."""
         with told():
+            if way == "brought" and len(lines_of(prompt)) > 1:
+                raise UserError("Clips that are brought together show one scene. Leave the line that says what.")
             if way == "brought":
-                return self._bring([Path(file) for file in files or []], prompt or "", action), None
-            recipe = Recipe(prompt or "", action, style, pack=pack if way == "models" else None, painter=painter or "")
+                return self._bring([Path(file) for file in files or []], prompt or "", action, method or ""), None
+            scenes = scenes_of(prompt, style, self.engine.styles)
+            pack = pack if way == "models" else None
+            recipe = Recipe(scenes[0][0], action, scenes[0][1], pack=pack, painter=painter or "")
             keep = many == KEEP
             number = READY if keep else int(count or 1)
             reference, rival = clip or "" if way == "structural" else "", rival if way == "models" else ""
             other = drawn if way == "models" and drawn != SAME else None
-            self.engine.make_pairs(Order(recipe, way, number, reference, rival, other, keep))
+            self.engine.make_pairs(Order(recipe, way, number, reference, rival, other, keep, tuple(scenes)))
             ordered = "One pair" if number == 1 else f"{number} pairs"
             more = f", and as many more while somebody rates as it takes to have {READY} ready" if keep else ""
-            vary = "" if way == "models" else f" {VARY}"
+            vary = "" if way == "models" or len(scenes) > 1 else f" {VARY}"
             return message(f"Ordered: {ordered}{more}. The line below the vote says how far they are.{vary}"), gr.skip()
 
     def halt(self) -> str:
@@ -147,10 +170,12 @@ class PairForm:
             self.engine.stop_pairs()
         return message("Stopped. What was finished by then stays.")
 
-    def _bring(self, files: list[Path], prompt: str, action: str) -> str:
+    def _bring(self, files: list[Path], prompt: str, action: str, method: str) -> str:
         if not files:
             return message("Choose the clips first: MP4s or GIFs that show the scene.", "error")
-        taken = self.engine.bring_clips(files, prompt, action)
+        taken = self.engine.bring_clips(files, prompt, action, method)
+        if method.strip():
+            return message(_compared(len(taken), len(self.engine.without_pair(taken))))
         if len(taken) == 1:
             return message("One clip is taken in. It makes pairs with clips brought for the same scene.")
         return message(f"{len(taken)} clips are taken in and paired with each other.")
@@ -161,10 +186,13 @@ class PairForm:
         return [*self.engine.gallery(), *brought]
 
     def _wire(self) -> None:
-        shown = [self.style, self.number, self.models, self.pack, self.rival, self.clip, self.files, self.painter]
+        shown = [
+            self.style, self.number, self.models, self.pack, self.rival, self.clip, self.files, self.painter,
+            self.method,
+        ]  # fmt: skip
         self.way.input(self.show, [self.way, self.action, self.clip], shown, **PRIVATE)
         self.many.input(lambda many: gr.Slider(visible=many == COUNT), self.many, self.count, **PRIVATE)
-        self.action.input(self.menus, self.action, [self.pack, self.rival], **PRIVATE)
+        self.action.input(self.new_action, [self.action, self.prompt], [self.pack, self.rival, self.prompt], **PRIVATE)
         # A painter that was trained meanwhile is there when the menu is opened.
         self.painter.focus(lambda chosen: painter_menu(self.engine, chosen), self.painter, self.painter, **PRIVATE)
         self.rival_painter.focus(lambda: gr.Dropdown(choices=_rivals(self.engine)), None, self.rival_painter, **PRIVATE)
@@ -177,7 +205,7 @@ class PairForm:
         self.surprise.click(self.draw, None, [self.prompt, self.action, self.style, self.pack, self.rival], **PRIVATE)
         asked = [
             self.way, self.prompt, self.action, self.style, self.many, self.count, self.pack, self.rival, self.clip,
-            self.files, self.painter, self.rival_painter,
+            self.files, self.painter, self.rival_painter, self.method,
         ]  # fmt: skip
         self.make.click(self.order, asked, [self.said, self.files], **PRIVATE)
         self.stop.click(self.halt, None, self.said, **PRIVATE)
@@ -194,6 +222,15 @@ def _packs(engine: Engine, action: str) -> list[tuple[str, str]]:
 def _rivals(engine: Engine) -> list[tuple[str, str]]:
     """Who may draw the other model's first frame; by default nobody, since both share one."""
     return [("The same picture", SAME), *((choice.title, choice.id) for choice in engine.painters())]
+
+
+def _compared(count: int, alone: int) -> str:
+    """What became of so many clips of a method, some of which found no clip of another model."""
+    taken = "One clip is taken in" if count == 1 else f"{count} clips are taken in"
+    if not alone:
+        return f"{taken} and paired with clips of other models. {MOVED}"
+    who = ("It has" if count == 1 else "They have") if alone == count else f"{alone} of them have"
+    return f"{taken}. {who} {ALONE}"
 
 
 def _name(recipe: Recipe) -> str:

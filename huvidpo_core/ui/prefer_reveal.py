@@ -24,7 +24,7 @@ def reveal_words(
             return f"{has} {title_of(new, choices)}, {lacks}{seed}."
     if revealed.left_model == revealed.right_model == BROUGHT:
         return "Both were brought by somebody."
-    if not left or not right:
+    if not left or not right or "brought" in (left.origin, right.origin):  # nobody knows the seed of these
         return f"Both by {one}." if one == two else f"1 by {one}, 2 by {two}."
     if left.seed == right.seed:
         return f"1 by {one}, 2 by {two}, both with seed {left.seed}."

@@ -78,6 +78,25 @@ def test_clips_that_a_person_brings(open_page, engine, tmp_path):
     expect(page.locator(".hv-scene-prompt")).to_have_text("a white bar")
 
 
+def test_clips_of_another_method_are_named_after_the_vote(open_page, engine, tmp_path):
+    """Its name is asked for where clips are brought, and nowhere else; the vote tells it."""
+    scene, clip = engine.defaults().with_(pack=""), coded()
+    engine._keep(scene, clip[0], clip, 1.0)
+    file = media.write_gif(tmp_path / "a.gif", clip, FPS)
+    page = open_page()
+    rate(page)
+    unfold_form(page)
+    expect(page.get_by_label("Made by (optional)")).to_have_count(0)
+    page.locator("#pairs-way label", has_text="Clips I bring").click()
+    page.get_by_label("Made by (optional)").fill("LVDM")
+    page.locator("#pairs-files input[type=file]").set_input_files(str(file))
+    expect(page.locator("#pairs-files")).to_contain_text("a")
+    page.locator("#pairs-make").click()
+    expect(page.locator("#pairs-said")).to_contain_text("One clip is taken in and paired with clips of other models")
+    vote(page, "1")
+    says(page, "LVDM")
+
+
 def test_typing_is_not_voting(open_page, engine):
     """Keys in a text field write there and do nothing to the pair."""
     keep_clips(engine)

@@ -28,6 +28,7 @@ class FakePairs:
         self.taken_back: list[tuple[Showing, Ballot]] = []
         self.orders: list[Order] = []
         self.for_rating: set[str] = set()  # clips that were made or brought for pairs
+        self.methods: dict[str, str] = {}  # by the clip that was brought
         self._lots = random.Random(0)
 
     def next_pair(self, rater: str, action: str | None = None, after: str = "") -> Showing | None:
@@ -88,7 +89,7 @@ class FakePairs:
     def stop_pairs(self) -> None:
         self.orders.clear()
 
-    def bring_clips(self, files: Sequence[Path], prompt: str, action: str) -> list[str]:
+    def bring_clips(self, files: Sequence[Path], prompt: str, action: str, method: str = "") -> list[str]:
         recipe = (
             self.defaults()
             .with_(prompt=prompt, action=action, pack="", origin="brought")
@@ -97,7 +98,12 @@ class FakePairs:
         read = [media.read_video(file) for file in files]
         taken = [self._keep(recipe, clip.frames[0], clip.frames, 0.0).id for clip in read]
         self.for_rating.update(taken)
+        self.methods.update(dict.fromkeys(taken, method))
         return taken
+
+    def without_pair(self, clips: Sequence[str]) -> list[str]:
+        paired = {clip.id for pair in self._pairs(None) for clip in pair}
+        return [clip for clip in clips if clip not in paired]
 
     def judge_pairs(self, rater: str, stop: threading.Event, action: str | None = None) -> Iterator[Progress | int]:
         """The left clip wins; a VLM needs its settings."""
@@ -135,4 +141,4 @@ class FakePairs:
         return [pair for pair in combinations(clips, 2) if pair[0].recipe.action == pair[1].recipe.action]
 
     def _model(self, clip_id: str) -> str:
-        return self.clip(clip_id).recipe.pack or "base model"
+        return self.methods.get(clip_id) or self.clip(clip_id).recipe.pack or "base model"

@@ -51,6 +51,30 @@ def test_a_number_is_a_number_and_keeping_ready_is_said(form, engine):
     assert [(order.count, order.keep) for order in engine.orders] == [(1, False), (READY, True)]
 
 
+def test_scenes_take_turns(form, engine):
+    """One on each line, each in every style where all are asked for; only a single scene is warned of."""
+    said, _ = form.order("seeds", **FORM | {"prompt": "a red horse\n\n  a blue horse ", "style": "all"})
+    assert "one scene" not in said
+    (order,) = engine.orders
+    assert order.scenes == tuple((f"a {colour} horse", each) for colour in ("red", "blue") for each in engine.styles)
+    assert (order.recipe.prompt, order.recipe.style) == order.scenes[0]
+    said, _ = form.order("seeds", **FORM)
+    assert "They show one scene" in said and engine.orders[1].scenes == (("a red horse", "cartoon"),)
+    with pytest.raises(gr.Error, match="one scene"):
+        form.order("brought", **FORM | {"prompt": "a red horse\na blue horse", "files": ["a.gif"]})
+
+
+def test_an_action_brings_its_scenes(form, engine):
+    """Where the field holds examples or nothing; what a person wrote stays."""
+    horses, rains = ("\n".join(engine.actions[action].examples) for action in ("horse_run", "rain"))
+    *_, prompt = form.new_action("rain", horses)
+    assert prompt == rains
+    *_, prompt = form.new_action("horse_run", "")
+    assert prompt == horses
+    *_, prompt = form.new_action("rain", f"{horses}\na horse of mine")
+    assert prompt == gr.skip()
+
+
 def test_words_that_name_another_action_are_remarked_on(form, engine):
     """As on the Create tab; nothing is said where words and action agree."""
     assert "Waterfall" in form.remarked("a red waterfall", "horse_run")
@@ -84,3 +108,14 @@ def test_brought_clips(form, engine, tmp_path):
         with pytest.raises(gr.Error, match="prompt is empty"):
             form.order(way, **FORM | {"prompt": None, "files": files})
     assert engine.orders == []
+
+
+def test_clips_of_a_method_are_brought_under_its_name(form, engine, tmp_path):
+    """Asked for where clips are brought; without rivals the form says how to get some, and with some what becomes of
+    them."""
+    assert form.show("brought", "horse_run", None)[-1].visible and not form.show("seeds", "horse_run", None)[-1].visible
+    brought = FORM | {"files": [str(media.write_gif(tmp_path / "a.gif", coded(128, 80), FPS))], "method": " LVDM "}
+    said, _ = form.order("brought", **brought)
+    assert "One clip is taken in. It has nothing to be compared with yet: make clips of this prompt" in said
+    assert "One clip is taken in and paired with clips of other models." in form.order("brought", **brought)[0]
+    assert [method.strip() for method in engine.methods.values()] == ["LVDM"] * 2

@@ -14,6 +14,7 @@ MENU = [
     PackChoice("waterfall/aligned-2", "Waterfall + aligned-2 (on trial)", trial=True),
 ]
 SHOWING = Showing("s", "Anna", "a", "b", "a waterfall", "waterfall", 16, 8)
+BY_HAND = Recipe("a waterfall", "waterfall", "cartoon", origin="brought")
 SEED_17, SEED_42 = (Recipe("a waterfall", "waterfall", "cartoon", seed=seed) for seed in (17, 42))
 VARIED = {"reference": "c", "eta": 0.7}
 
@@ -69,6 +70,8 @@ VARIED = {"reference": "c", "eta": 0.7}
             "1 by Waterfall + liked, 2 by the new LoRA “aligned-2”, both with seed 17.",
         ),
         ((BROUGHT, BROUGHT), (SEED_17, SEED_17), "Both were brought by somebody."),
+        (("LVDM", "waterfall/liked"), (BY_HAND, SEED_17), "1 by LVDM, 2 by Waterfall + liked."),
+        ((BASE_MODEL, "LVDM"), (BY_HAND.with_(origin="generated"), BY_HAND), "1 by the bare base model, 2 by LVDM."),
         (("waterfall", BASE_MODEL), (None, SEED_17), "1 by Waterfall (motion), 2 by the bare base model."),
         (("waterfall",) * 2, (SEED_17, None), "Both by Waterfall (motion)."),
     ],

@@ -5,7 +5,7 @@
   const CHOSEN = {left: 'You chose 1.', right: 'You chose 2.', tie: 'A tie.', both_bad: 'Both bad.', skip: 'Skipped.'};
   const UNREACHABLE = 'The server does not answer. Your vote is kept on this page and sent again until it does.';
   const NOT_YET = 'Voting opens when both clips have played to their end.';
-  const NONE_READY = 'No pair is waiting. Have some made below, under Make pairs; they appear here when they are ready.';
+  const NONE_READY = 'No pair is waiting. Have some made below, under Make pairs, or go on to Align with the votes there are.';
   const COMING = 'The next pair is being made and appears here when it is ready.';
   const TAKEN_BACK = 'Your last vote is taken back: rate this pair again. Since its models have been named, the new ' +
     'answer does not count in comparing models.';
