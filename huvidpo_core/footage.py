@@ -202,9 +202,9 @@ def _remarks_on_all(shots: Sequence[Shot], views: Sequence[View], template: str,
         last = "1 clip lasts" if len(thin) == 1 else f"{len(thin)} clips last"
         most, rate = max((seen.frames, seen.fps) for seen in thin)
         found.append(
-            f"{last} the {length:.3g} seconds of a clip made here, and only {most} of its {video.frames} frames: taken "
-            f"evenly, theirs come at {rate:.3g} a second and not {video.fps}. Bring longer ones, or some with "
-            f"{video.fps} frames a second."
+            f"{last} the {length:.3g} seconds of a clip made here, but taken evenly only {most} of its {video.frames} "
+            f"frames, {rate:.3g} a second in place of {video.fps}: their motion will look {video.fps / rate:.2g} times "
+            f"as fast. Bring some of {video.frames / rate:.2g} seconds or more, or with {video.fps} frames a second."
         )
     if cropped := [seen for seen in views if seen.cut > CUT]:
         are = "clip has" if len(cropped) == 1 else "clips have"

@@ -126,8 +126,8 @@ def test_whose_words_count(tmp_path):
     [
         (8, 2.0, ""),
         (24, 2.0, ""),
-        (12, 2.0, "2 clips last the 2 seconds of a clip made here, and only 12 of its 16 frames: taken evenly, theirs"),
-        (30, 2.0, "only 15 of its 16 frames: taken evenly, theirs come at 7.5 a second"),
+        (12, 2.0, "but taken evenly only 12 of its 16 frames, 6 a second in place of 8: their motion will look 1.3"),
+        (30, 2.0, "look 1.1 times as fast. Bring some of 2.1 seconds or more, or with 8 frames a second."),
         (12, 3.0, ""),
         (12, 1.5, "2 clips are shorter than the 16 frames of a clip made here (2 seconds)"),
     ],

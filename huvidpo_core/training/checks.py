@@ -96,10 +96,16 @@ class Judgement:
         if still:
             return f"the sample clips move {1 - check.motion:.0%} less than the base model's"
         if unlearned:
-            return "the error on the better clips rose above the base model's"
+            return f"the error on the better clips rose above the base model's{self._by_how_much(check.winner_change)}"
         if self.state["worse"] >= self._patience:
             return f"the held-out pairs were not understood better in {self._patience} checks"
         return ""
+
+    def _by_how_much(self, rise: float) -> str:
+        """Where the settings allow a rise: how much, and what this was."""
+        if not self._winner_rise:
+            return ""
+        return f" by more than {100 * self._winner_rise:g}%: by {100 * rise:.3g}%"
 
     def _compared(self, check: CheckRecord) -> tuple[bool, bool]:
         """Whether it has the highest accuracy or, of those that have, the lowest loss; whether it is to be the best."""

@@ -1,12 +1,13 @@
 """The LoRAs of an action: what is known of each, sample clips of one; renamed, deleted, sent and brought, merged and
 compared. Those for first frames: all but the last three."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from huvidpo_core.engine import FIRST_FRAMES, Engine
+from huvidpo_core.engine import FIRST_FRAMES, Engine, Lora
 from huvidpo_core.errors import UserError
 from huvidpo_core.ui.align_words import lora_link, loras_table
 from huvidpo_core.ui.run_words import samples
@@ -55,7 +56,8 @@ class LoraForm:
             self.compare = gr.Button(
                 f"Compare in {PAIRS} blind pairs", size="sm", elem_id="loras-compare", scale=0, min_width=190
             )
-        with gr.Row(elem_classes="hv-line") as self.merging:
+        self.answered = gr.HTML("", elem_id="loras-answered")  # here, for the sample clips above fill the screen
+        with gr.Row(elem_classes="hv-line", visible=False) as self.merging:
             self.weight, self.weight_other = (
                 gr.Slider(0, 1.5, 0.5, step=0.05, label=f"Weight of {which}", buttons=[], elem_id=f"loras-weight-{n}",
                           min_width=150)
@@ -101,7 +103,7 @@ class LoraForm:
             self.look(action, mine[-1][1] if mine else None),
             gr.UploadButton(visible=moves),
             gr.Row(visible=moves),
-            gr.Row(visible=moves),
+            gr.Row(visible=moves and mergeable(found)),
         ]
 
     def look(self, action: str, lora: str | None) -> str:
@@ -159,7 +161,7 @@ class LoraForm:
             self.rename.click, self.send.click, self.merge.click, self.compare.click, self.action.input,
             self.lora.input, self.upload.click,
         ):  # fmt: skip
-            press(None, None, self.said, js="() => ''", **PRIVATE)  # in the page: before there is an answer
+            press(None, None, [self.said, self.answered], js="() => ['', '']", **PRIVATE)  # at once, in the page
             press(lambda: gr.Row(visible=False), None, self.confirm, **PRIVATE)
         self.action.input(self.refresh, self.action, parts, **PRIVATE)
         self.lora.input(self.look, [self.action, self.lora], self.clips, **PRIVATE)
@@ -169,13 +171,13 @@ class LoraForm:
             self.upload.upload(self.do_bring, [self.upload, self.action], self.said, **PRIVATE),
             self.merge.click(
                 self.do_merge, [self.action, self.one, self.other, self.weight, self.weight_other, self.merged],
-                self.said, **PRIVATE,
+                self.answered, **PRIVATE,
             ),
         ]  # fmt: skip
         for changed in changes:
             changed.success(self.refresh, self.action, parts, **PRIVATE)
         self.changed = [changed.success for changed in changes]  # what else may look again then
-        self.compare.click(self.do_compare, [self.action, self.one, self.other], self.said, **PRIVATE)
+        self.compare.click(self.do_compare, [self.action, self.one, self.other], self.answered, **PRIVATE)
         self.send.click(self.do_send, self.lora, self.link, **PRIVATE).success(
             None, js="() => document.querySelector('#loras-link a').click()", **PRIVATE
         )
@@ -197,6 +199,12 @@ class LoraForm:
         """What `refresh` fills."""
         menus = [self.lora, self.one, self.other]
         return [self.table, *menus, self.clips, self.upload, self.comparing, self.merging]
+
+
+def mergeable(loras: Sequence[Lora]) -> bool:
+    """Whether two of them stand beside one action pack."""
+    packs = [lora.id.partition("/")[0] for lora in loras]
+    return len(set(packs)) < len(packs)
 
 
 def _chosen(lora: str | None) -> str:

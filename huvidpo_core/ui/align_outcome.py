@@ -31,7 +31,7 @@ def helped_words(
     were learned from, everybody's if nobody is named."""
     parts = []
     if adopted:
-        parts.append(words.message(f"In use: choose “{adopted}” under Learnt motion in Create."))
+        parts.append(words.message(in_use(adopted, "Learnt motion")))
     elif not on_trial:
         parts.append(f'<p class="hv-hint">{UNTRIED} Then it can be put to use.</p>')
     if score and score.rated and score.win_rate:
@@ -52,6 +52,11 @@ def helped_words(
     return f'<div class="hv-helped">{"".join(parts)}</div>'
 
 
+def in_use(called: str, menu: str) -> str:
+    """Of a LoRA that Create offers in a menu."""
+    return f"It is in Create now, as “{called}” under {menu}. Press Try it in Create to go there with it chosen."
+
+
 def unlearned(asked: Mapping[str, Any]) -> str:
     """Of a training, of clips or of first frames, whose best step is the start."""
     more = "Rate more clips in Create" if "good" in asked else "Rate more pairs in Prefer"
@@ -64,7 +69,7 @@ def painter_words(called: str, score: Score | None, drawing: bool = False, whose
     """What became of a LoRA for first frames, and what the blind round says once all of it is drawn and judged: a rate
     that moves with each press would tell which picture was whose. `called` is its painter's title where it is in use,
     `whose` choices were learned from, everybody's if nobody is named."""
-    parts = [words.message(f"In use: choose “{called}” under Drawn by in Create.")] if called else []
+    parts = [words.message(in_use(called, "Drawn by"))] if called else []
     left = score.pairs - score.rated if score else 0
     waits = f"{left} of {many(score.pairs, 'pair')} {'waits' if left == 1 else 'wait'} to be judged" if left else ""
     if drawing:
@@ -88,15 +93,22 @@ def _score(score: Score) -> str:
     elif rate.high < 0.5:
         verdict = "It is worse than before: better not use it."
     else:
-        verdict = "That may be luck. Another round makes it surer."
+        verdict = f"That may be luck. {_surer(score.pairs - score.rated)}"
     said = f"{score.wins} won, {score.losses} lost"
     if score.ties:
-        said = f"{decided} decided ({said}), {score.ties} not, which count half"
+        said = f"{decided} decided ({said}), {score.ties} not, which {'counts' if score.ties == 1 else 'count'} half"
     return (
         f'<div class="hv-verdict"><b>{rate.value:.0%}</b><span>of {many(score.rated, "pair")} went to the new model, '
         f"95 % interval {rate.low:.0%} to {rate.high:.0%}; {said}. "
         f"<strong>{verdict}</strong></span></div>"
     )
+
+
+def _surer(left: int) -> str:
+    """What to do when the interval leaves it open, `left` pairs being still to be judged."""
+    if left <= 0:
+        return "Another round makes it surer."
+    return f"Rate the {many(left, 'pair')} of the round that still {'waits' if left == 1 else 'wait'}."
 
 
 def _counting(whose: Sequence[str]) -> str:

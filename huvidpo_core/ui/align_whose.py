@@ -20,7 +20,10 @@ class Whose:
         """`info` says who counts if nobody is chosen, `name` what it is called then."""
         self._sessions, self._kind = sessions, kind
         self.raters = gr.Dropdown([], value=[], multiselect=True, label=label, info=info, elem_id=f"{kind}-raters")
-        self.name = gr.Textbox(label="Name", placeholder=name, max_lines=1, elem_id=f"{kind}-name")
+        self.name = gr.Textbox(
+            label="Name of the LoRA", info="What Create calls it; may stay empty", placeholder=name, max_lines=1,
+            elem_id=f"{kind}-name",
+        )  # fmt: skip
         gr.on(
             [self.raters.input, self.name.input], self.keep, self.fields, None, trigger_mode="always_last", js=PAUSE_JS,
             **PRIVATE,

@@ -126,11 +126,18 @@ def _known(lora: Lora) -> str:
     tied = f", {tried['ties']} tied" if tried.get("ties") else ""
     cells = (
         made,
-        "" if accuracy is None else f"{accuracy:.0%} in order",
+        "" if accuracy is None else f"{_of_held_out(accuracy, card)} in order",
         f"{rate[0]:.0%} ({rate[1]:.0%} to {rate[2]:.0%}){tied}" if rate else "",
         f"{lora.size / 2**20:.1f} MB",
     )
     return "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+
+
+def _of_held_out(accuracy: float, card: Mapping[str, Any]) -> str:
+    """A share of the held-out pairs as a number of them, where it is one: '3 of 4'."""
+    count = (card.get("pairs") or {}).get("held_out", 0)  # of single clips it is a share of their pairs
+    right = round(accuracy * count)
+    return f"{right} of {count}" if count and abs(right - accuracy * count) < 1e-3 else f"{accuracy:.0%}"
 
 
 def _learned(asked: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from huvidpo_core.ui.session import Session, Wording
 SOURCES = {"generated": "Drawn from your words", "uploaded": "Your own picture"}
 LONG = 8  # more ignored words than this are counted, not named
 LONGEST = 24  # letters of an ignored word that are shown
-NOTHING_READ = "nothing yet. This model knows simple English words only"
+NOTHING_READ = "nothing yet. This small model knows colours, places such as a beach, and what the examples speak of"
 
 
 def origin_note(session: Session, changed: bool = False) -> str:

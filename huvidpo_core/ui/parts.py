@@ -231,8 +231,8 @@ def result_part() -> Result:
             use = gr.Button("Use these settings", size="sm", elem_id="use", min_width=120)
             delete = gr.Button("Delete", size="sm", elem_id="delete", min_width=80)
         score = gr.Radio(
-            [1, 2, 3, 4, 5], label="Rate it", info="Align pairs the rated clips of one prompt by their scores",
-            elem_id="score",
+            [1, 2, 3, 4, 5], label="Rate it", elem_id="score",
+            info="5 is best. Align pairs the rated clips of one prompt by their scores",
         )  # fmt: skip
         rater = gr.Textbox(visible=False)  # carries what RATER_JS says
         with gr.Row(visible=False, elem_id="confirm", elem_classes="hv-tools") as confirm:

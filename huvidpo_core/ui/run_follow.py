@@ -96,7 +96,7 @@ class RunFollow(ABC):
             ("can_remove", self.remove, visible(gr.Button)),
             ("shown", self.course, visible(gr.Column)),
             ("plots", self.plots, same),
-            ("checks", self.check, lambda checks: gr.Dropdown(choices=check_choices(checks))),
+            ("checks", self.check, lambda checks: gr.Dropdown(choices=check_choices(*checks))),
             ("clips", self.clips, same),
             ("live", self.clock, lambda live: gr.Timer(active=live)),
         ]
@@ -168,6 +168,8 @@ class RunFollow(ABC):
         for answered in (self.remove_yes.click, self.remove_no.click):
             answered(lambda: gr.Row(visible=False), None, self.confirm, **PRIVATE)
         self.run.change(_of_another, [self.run, self.doomed], self.confirm, **PRIVATE)
+        # Another run may lack the step that was chosen, and Gradio refuses what is not in its menu.
+        self.run.change(None, None, self.check, js=f"() => {LATEST}", **PRIVATE)
 
     def wire_act(self, button: gr.Button, work: Callable[[RunFolder], Any], run: gr.State | None = None) -> Dependency:
         """`work` on the chosen run, or another, when a button is pressed, then look. Returns the press."""
@@ -192,9 +194,9 @@ def called(name: str) -> Any:
 
 
 def show_js(kind: str) -> str:
-    """In one column the run lies below what was pressed: the page goes there."""
-    return f"""() => window.innerWidth < 900 &&
-        document.getElementById('{kind}-head')?.scrollIntoView({{behavior: 'smooth', block: 'start'}})"""
+    """The page goes to the run: in one column it lies below what was pressed; beside it, perhaps above what is seen."""
+    return f"""() => document.getElementById('{kind}-head')?.scrollIntoView(
+        {{behavior: 'smooth', block: window.innerWidth < 900 ? 'start' : 'nearest'}})"""
 
 
 def _of_another(shown: str, doomed: str) -> Any:

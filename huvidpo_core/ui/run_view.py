@@ -10,10 +10,10 @@ from huvidpo_core.engine import RunFolder, RunState
 from huvidpo_core.ui.run_words import Row, runs_list, samples
 from huvidpo_core.ui.shown import shown
 
-LATEST = -1  # in place of a check's step
+LATEST = -1  # in place of a check's step: the latest, or what a finished run kept
 NOTHING = {
-    "can_stop": False, "can_resume": "", "can_remove": False, "shown": False, "plots": "", "checks": (), "clips": "",
-    "live": False,
+    "can_stop": False, "can_resume": "", "can_remove": False, "shown": False, "plots": "", "checks": ((), 0),
+    "clips": "", "live": False,
 }  # fmt: skip
 RESUME = {"new": "Start", "stopped": "Resume", "failed": "Try again", "died": "Resume"}
 LOG = 300  # characters of a log's last line
@@ -28,8 +28,9 @@ def look(
 
     `data` is the data folder; `step` is the check whose sample clips are shown; `row` makes a run's line in the list,
     `nothing` stands there when there is none. Parts:
-        list, clips: HTML; checks: steps that have sample clips; shown: whether there is a run; can_stop, can_remove:
-        whether it can be; can_resume: what to call it, empty where it cannot; live: whether something is going on.
+        list, clips: HTML; checks: steps that have sample clips, and which of them was kept, if any, else 0; shown:
+        whether there is a run; can_stop, can_remove: whether it can be; can_resume: what to call it, empty where it
+        cannot; live: whether something is going on.
     """
     told = [(run, run.asked(), run.state()) for run in runs]
     names = [run.path.name for run in runs]
@@ -43,15 +44,23 @@ def look(
 
 def _of_run(run: RunFolder, state: RunState, step: int, data: Path) -> dict[str, Any]:
     clips, running = shown(run.samples(), data), state.status == "running"
+    kept = _kept(run) if state.status == "finished" else 0
+    kept = kept if kept in clips else 0
     return {
         "can_stop": running and not run.asked_to_stop,
         "can_resume": RESUME.get(state.status, ""),
         "can_remove": not running,
         "shown": True,
-        "checks": tuple(clips),
-        "clips": samples(clips, step if step in clips else max(clips, default=0)),
+        "checks": (tuple(clips), kept),
+        "clips": samples(clips, step if step in clips else kept or max(clips, default=0), kept),
         "live": running,
     }
+
+
+def _kept(run: RunFolder) -> int:
+    """The step whose LoRA a finished run kept; 0 where it learned nothing, or keeps what it has at its end."""
+    checks = run.metrics("check")
+    return checks[-1].get("best", 0) if checks else 0
 
 
 def last_words(run: RunFolder) -> str:
@@ -71,6 +80,7 @@ def fresh(parts: dict[str, Any], seen: dict[str, str]) -> tuple[set[str], dict[s
     return {name for name, mark in marks.items() if seen.get(name) != mark}, marks
 
 
-def check_choices(checks: Sequence[int]) -> list[tuple[str, int]]:
-    """The menu of checks."""
-    return [("Latest", LATEST), *((f"Step {step}", step) for step in sorted(checks, reverse=True))]
+def check_choices(checks: Sequence[int], kept: int = 0) -> list[tuple[str, int]]:
+    """The menu of checks; it begins with the one that was `kept`, while none is with the latest."""
+    first = f"Step {kept} (kept)" if kept else "Latest"
+    return [(first, LATEST), *((f"Step {step}", step) for step in sorted(checks, reverse=True))]

@@ -1,5 +1,6 @@
 """What the page says of a training run, whichever stage it is, as short HTML. Pure functions, no gradio."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -18,6 +19,7 @@ STATUS = {
     "died": "Ended unexpectedly",
 }
 LR_STEP = 1e-4  # of a press on a learning rate's arrows
+COUNTED = re.compile(r", (\d+) of (\d+)$")  # how far a stage before the first step is
 NO_CLIPS = '<p class="hv-nothing">Samples come with the first check.</p>'
 
 
@@ -69,6 +71,8 @@ def status(state: RunState, stopping: bool, last_words: str = "") -> str:
     if state.status == "running":
         if stopping:
             return words.stopping_bar()
+        if counted := COUNTED.search(state.stage):
+            return words.bar(state.stage.capitalize(), share=_share(*map(int, counted.groups())))
         steps = state.steps if state.step else 1
         return words.progress_bar(Progress(state.stage or "training", state.step, max(1, steps), state.seconds_left))
     done = f"Step {state.step} of {state.steps}. " if state.step and state.status != "finished" else ""
@@ -77,15 +81,21 @@ def status(state: RunState, stopping: bool, last_words: str = "") -> str:
     return words.message(done + (state.message or f"{STATUS[state.status]}.") + log, kind)
 
 
-def samples(by_step: Mapping[int, Sequence[Path]], step: int) -> str:
-    """The clips of the first check beside those of another, from the same first frames and seeds."""
+def _share(done: int, total: int) -> int:
+    return round(100 * min(done, total) / max(1, total))
+
+
+def samples(by_step: Mapping[int, Sequence[Path]], step: int, kept: int = 0) -> str:
+    """The clips of the first check beside those of another, from the same first frames and seeds; the step that was
+    `kept` is marked."""
     if not by_step:
         return NO_CLIPS
     first = min(by_step)
     columns = [(first, by_step[first])]
     if step != first:
         columns.append((step, by_step.get(step, ())))
-    heads = "".join(f"<b>{'Before' if number == first else f'Step {number}'}</b>" for number, _ in columns)
+    mark = {kept: f"Step {kept} (kept)", first: "Before"}
+    heads = "".join(f"<b>{mark.get(number, f'Step {number}')}</b>" for number, _ in columns)
     cells = "".join(
         _sample(clip, f"Sample {row + 1}, step {number}")
         for row in range(len(columns[0][1]))

@@ -46,23 +46,23 @@ def progress_bar(progress: Progress) -> str:
     """The bar of running work: stage, step and time left in words; a stage without steps only has a name."""
     stage = progress.stage.capitalize()
     if progress.total <= 1:
-        return _bar(stage)
+        return bar(stage)
     left = "" if progress.step >= progress.total else f" · {time_left(progress.seconds_left)}"
     share = round(100 * min(1, progress.step / progress.total))
-    return _bar(stage, f"step {progress.step} of {progress.total}{left}", share)
+    return bar(stage, f"step {progress.step} of {progress.total}{left}", share)
 
 
 def waiting_bar(for_others: bool = False) -> str:
     """The bar between the press of a button and the first step."""
-    return _bar("Waiting until another page's work is done" if for_others else "Starting")
+    return bar("Waiting until another page's work is done" if for_others else "Starting")
 
 
 def stopping_bar() -> str:
     """The bar between Stop and the end of the running step."""
-    return _bar("Stopping after this step")
+    return bar("Stopping after this step")
 
 
-def _bar(stage: str, detail: str = "", share: int | None = None) -> str:
+def bar(stage: str, detail: str = "", share: int | None = None) -> str:
     """A bar; without a share it only shows that something goes on."""
     now = "" if share is None else f' aria-valuenow="{share}" aria-valuemin="0" aria-valuemax="100"'
     track = '<i class="hv-endless"></i>' if share is None else f'<i style="width:{share}%"></i>'
@@ -161,7 +161,8 @@ def recipe_words(
         f"made {when(clip.created)} in {clip.seconds:.0f} s",
     ]
     chips = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
-    return f'<div class="hv-recipe"><p>{escape(recipe.prompt)}</p><ul>{chips}</ul></div>'
+    prompt = escape(recipe.prompt)  # a long one is cut; all of it shows under the pointer
+    return f'<div class="hv-recipe"><p title="{prompt}">{prompt}</p><ul>{chips}</ul></div>'
 
 
 def download_link(path: Path, recipe: Recipe, label: str, element_id: str) -> str:

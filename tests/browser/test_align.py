@@ -107,7 +107,7 @@ def test_tried_blind_it_is_put_to_use(open_page, engine):
     page.get_by_role("tab", name="Align").click()
     expect(page.locator("#align-try")).to_be_hidden()
     page.locator("#align-use").click()
-    expect(page.locator("#align-helped")).to_contain_text("In use: choose “Waterfall + calm”")
+    expect(page.locator("#align-helped")).to_contain_text("in Create now, as “Waterfall + calm”")
     page.locator("#align-try").click()
     expect(page.get_by_role("tab", name="Create")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#pack input")).to_have_value("Waterfall + calm")
@@ -122,7 +122,7 @@ def test_tried_blind_it_is_put_to_use(open_page, engine):
     page.locator("#loras-name :is(input, textarea)").fill("mild")
     page.locator("#loras-rename").click()
     expect(page.locator("#loras-said")).to_contain_text("It is called mild now.")
-    expect(page.locator("#align-helped")).to_contain_text("In use: choose “Waterfall + mild”")
+    expect(page.locator("#align-helped")).to_contain_text("in Create now, as “Waterfall + mild”")
     page.locator("#loras-delete").click()
     expect(page.locator("#loras-said p")).to_have_count(0)
     page.locator("#loras-no").click()
@@ -144,6 +144,52 @@ def test_tried_blind_it_is_put_to_use(open_page, engine):
     page.get_by_role("tab", name="Create").click()
     expect(page.locator("#pack input")).to_have_value("Waterfall (motion)")
     expect(page.get_by_text("The motion “Waterfall + third” is no longer there")).to_be_visible()
+
+
+def test_what_was_begun_below_is_seen_above(open_page, engine):
+    """On a screen that shows the button alone the page goes to the bar and Stop; what Compare answers is beside it."""
+    write_pack(engine.data / "packs" / "waterfall")
+    engine.trainings.pause = 0.5
+    page = open_page(1440, 600)
+    open_tab(page)
+    page.locator("#align-more > button").first.click()
+    expect(page.locator("#align-lr input")).to_have_value(f"{engine.trainings.settings().lr:g}")
+    page.locator("#align-start").scroll_into_view_if_needed()
+    page.mouse.wheel(0, 900)
+    expect(page.locator("#align-head")).not_to_be_in_viewport()
+    page.locator("#align-start").click()
+    expect(page.locator("#align-stop")).to_be_in_viewport()
+    expect(page.locator("#align-head")).to_be_in_viewport(ratio=0.9)
+    page.locator("#align-stop").click()
+    page.locator("#loras > button").first.click()
+    expect(page.locator("#loras-merge")).to_be_hidden()
+    page.locator("#loras-compare").click()
+    expect(page.locator("#loras-answered")).to_contain_text("5 pairs are being made")
+    expect(page.locator("#loras-answered p")).to_be_in_viewport()
+
+
+def test_a_step_that_another_run_lacks_is_not_asked_for(open_page, engine):
+    """The kept step is shown of one that has ended; when another begins, its own come."""
+    trainings = engine.trainings
+    trainings.pause = 0.01
+    run = trainings.prepare("waterfall", trainings.settings(steps=8), name="calm")
+    trainings.start(run)
+    until(run, "finished")
+    run.note("check", {"step": 8, "best": 4})
+    page = open_page()
+    open_tab(page)
+    expect(page.locator("#align-check input")).to_have_value("Step 4 (kept)")
+    expect(page.locator("#align-clips")).to_contain_text("Step 4 (kept)")
+    page.locator("#align-check input").click()
+    page.get_by_role("option", name="Step 8").click()
+    expect(page.locator("#align-clips")).to_contain_text("Step 8")
+    trainings.pause = 0.5
+    page.locator("#align-start").click()
+    expect(page.locator("#align-clips")).to_contain_text("Step 4")
+    expect(page.locator("#align-check input")).to_have_value("Latest")
+    page.locator("#align-stop").click()
+    expect(page.locator("#align-head")).to_contain_text("Stopped. Resume continues here.")
+    expect(page.locator(".toast-body.error")).to_have_count(0)
 
 
 def test_a_training_on_clips_rated_alone(open_page, engine):

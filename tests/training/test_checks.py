@@ -101,8 +101,10 @@ def test_it_ends_when_the_winners_become_less_likely():
     for allowed in (0.0, 0.02):
         checks = check(0, 0.69), check(1, 0.6, winner=allowed), check(2, 0.1, winner=allowed + 1e-4)
         words, best = judged(*checks, winner_rise=allowed)
-        assert words[1] == "" and "better clips rose" in words[2]
+        assert words[1] == "" and "better clips rose" in words[2] and ("more than" in words[2]) == bool(allowed)
         assert best["step"] == 1
+    words, _ = judged(check(0, 0.69), check(1, 0.6, winner=0.04), check(2, 0.1, winner=0.293), winner_rise=0.2)
+    assert words[1:] == ["", "the error on the better clips rose above the base model's by more than 20%: by 29.3%"]
 
 
 def test_without_held_out_pairs_the_latest_that_moves_is_the_best():

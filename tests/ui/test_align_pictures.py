@@ -92,7 +92,7 @@ def test_its_lora_is_renamed_and_deleted(form, view, engine, chosen):
     table, menu, _, _, pictures, *others = loras.refresh(FIRST_FRAMES)
     assert "22 pairs, 20 steps" in table and menu.value == "lora:liked"
     assert "<img" in pictures and "<video" not in pictures and not any(part.visible for part in others)
-    assert all(part.visible for part in loras.refresh("waterfall")[-3:])
+    assert all(part.visible for part in loras.refresh("waterfall")[-3:-1])
     assert "called bright now" in loras.do_rename("lora:liked", "bright")
     assert [choice.id for choice in engine.painters()][:2] == ["", "lora:bright"]
     assert "bright" in parts(engine)["helped"]

@@ -88,6 +88,7 @@ def test_where_nothing_was_decided():
     """The verdict says so; where everything was, nothing is said of what was not."""
     words = said.painter_words("", Score(8, 8, 0, 8, 0, Estimate(0.5, 0.2, 0.8)))
     assert "0 decided" in words and "8 not, which count half" in words and "Neither was found better." in words
+    assert "1 not, which counts half" in said.painter_words("", Score(8, 8, 7, 1, 0, Estimate(0.9, 0.6, 1.0)))
     words = said.painter_words("", Score(8, 8, 6, 0, 2, Estimate(0.75, 0.4, 0.9)))
     assert "6 won, 2 lost" in words and "decided" not in words and "count half" not in words
 
@@ -150,7 +151,7 @@ def test_what_is_in_use_stays_so(engine, view, run):
     """A LoRA that was put to use although it learned nothing is said to be in use."""
     view.act(view.adopt)(run.path.name)
     unlearned(run)
-    assert "In use: choose" in parts(engine)["helped"] and "Nothing was learned" not in parts(engine)["helped"]
+    assert "in Create now" in parts(engine)["helped"] and "Nothing was learned" not in parts(engine)["helped"]
 
 
 def unlearned(run):

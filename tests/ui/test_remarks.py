@@ -128,7 +128,7 @@ def test_the_hint_about_words():
 def test_a_prompt_that_nothing_is_read_of(engine, prompt):
     """Not understood at all, it is told which words are."""
     hint = Remarks(engine, Sessions(), lambda: False).reading(prompt)
-    assert "Understood:</b> nothing yet. This model knows simple English words only." in hint and "Ignored:" in hint
+    assert "Understood:</b> nothing yet. This small model knows colours," in hint and "Ignored:" in hint
     assert "English" not in Remarks(engine, Sessions(), lambda: False).reading("a красная horse")
 
 

@@ -1,6 +1,7 @@
 """The Align tab's view of a run over real records, the blind round's verdict, and LoRAs."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -13,11 +14,12 @@ from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.preferences.records import Estimate
 from huvidpo_core.ui import align_outcome as outcome
 from huvidpo_core.ui import align_words as said
-from huvidpo_core.ui import run_follow
+from huvidpo_core.ui import run_follow, run_view
 from huvidpo_core.ui.align_loras import LoraForm
 from huvidpo_core.ui.align_view import look
 from huvidpo_core.ui.clips import Clips
 from huvidpo_core.ui.run_view import LATEST, fresh
+from huvidpo_core.ui.run_words import status
 from huvidpo_core.ui.session import Session
 from tests.finished import finish, until, write_pack
 from tests.ui.align.align_page import STEPS, begin, parts
@@ -35,7 +37,7 @@ def test_a_run_is_followed_stopped_resumed_and_removed(form, view, engine):
     assert seen["live"] and seen["can_stop"] and not seen["can_remove"] and seen["can_resume"] == ""
     assert f"of {STEPS}" in seen["head"] and "left" in seen["head"] and "votes of Anna" in seen["head"]
     assert "beta 800 (measured)" in seen["head"] and seen["plots"].count("<figure") == 5
-    assert seen["checks"] == (0, 4) and "Step 4" in seen["clips"] and seen["clips"].count("<video") == 4
+    assert seen["checks"] == ((0, 4), 0) and "Step 4" in seen["clips"] and seen["clips"].count("<video") == 4
     assert f'data-run="{name}" aria-pressed="true"' in seen["list"]
     view.act(lambda run: run.ask_to_stop())(name)
     assert "Stopping after this step" in parts(engine)["head"] or run.state().status == "stopped"
@@ -106,7 +108,8 @@ def test_did_it_help(form, view, engine, pack):
     _, action, menu, *_ = Clips(engine).choose(Session(), view.made_by(name), "waterfall")
     assert (action.value, menu.value) == ("waterfall", "waterfall/calm")
     seen = parts(engine)
-    assert seen["can_use"] is None and seen["offered"] and "choose “Waterfall + calm”" in seen["helped"]
+    assert seen["can_use"] is None and seen["offered"]
+    assert "now, as “Waterfall + calm” under Learnt motion" in seen["helped"]
     assert engine.loras.list("waterfall")[0].card["blind_round"] == {"pairs": 8, "win_rate": [1.0, 0.68, 1.0]}
 
 
@@ -123,6 +126,10 @@ def test_the_verdict_goes_by_the_interval(rate, verdict):
     score = Score(10, 10, 6, 0, 4, rate)
     words = outcome.helped_words("", True, score, PairQueue(0, "animating, step 2 of 8", 3, ""), "Rain")
     assert verdict in words and "step 2 of 8, 3 more pairs after it" in words
+    assert ("Another round makes it surer." in words) == (rate.value == 0.6)
+    words = outcome.helped_words("", True, replace(score, pairs=16), PairQueue(0, "", 0, ""), "Rain")
+    assert verdict in words and "Another round" not in words
+    assert ("Rate the 6 pairs of the round that still wait." in words) == (rate.value == 0.6)
     assert "<b>" not in outcome.helped_words("", True, None, PairQueue(0, "", 0, "<b>full</b>"), "Rain")
 
 
@@ -130,6 +137,43 @@ def test_pairs_that_teach_nothing_are_told(form):
     """Of 24 pairs the ties are not learned from; where all are, there is nothing to tell."""
     asked = begin(form).asked()
     assert "24 pairs" in said.facts(asked, 0.0) and "7 of 24 pairs" in said.facts(asked | {"taught": 7}, 0.0)
+
+
+def test_what_a_finished_run_kept_is_shown_first(form, engine):
+    """Not the step after it, which was discarded; while it runs, and where nothing was kept, the latest."""
+    engine.trainings.pause = 0.01
+    run = begin(form)
+    until(run, "finished")
+    assert run_view.check_choices(*parts(engine)["checks"])[0] == ("Step 8 (kept)", LATEST)
+    run.note("check", {"step": 8, "best": 4})
+    seen = parts(engine)
+    assert "<b>Before</b><b>Step 4 (kept)</b>" in seen["clips"] and "<b>Step 8</b>" in parts(engine, step=8)["clips"]
+    assert run_view.check_choices(*seen["checks"])[:2] == [("Step 4 (kept)", LATEST), ("Step 8", 8)]
+    run.tell(status="stopped")
+    assert "<b>Step 8</b>" in parts(engine)["clips"]
+    run.tell(status="finished")
+    run.note("check", {"step": 8, "best": 0})
+    seen = parts(engine)
+    assert "<b>Step 8</b>" in seen["clips"] and run_view.check_choices(*seen["checks"])[0] == ("Latest", LATEST)
+
+
+def test_the_share_of_what_comes_before_the_first_step_is_shown():
+    """Where the stage counts; without a count, and while a check goes on, as before."""
+    assert 'aria-valuenow="11"' in status(RunState("running", "encoding the clips, 7 of 63"), False)
+    assert "Encoding the clips, 7 of 63" in status(RunState("running", "encoding the clips, 7 of 63", 50, 100), False)
+    assert "hv-endless" in status(RunState("running", "encoding the clips"), False)
+    assert 'aria-valuenow="50"' in status(RunState("running", "checking", 50, 100), False)
+
+
+def test_two_are_merged_only_beside_one_pack(engine, pack):
+    """There is no press that could only be refused."""
+    with gr.Blocks():
+        loras = LoraForm(engine)
+    rows = []
+    for name in ("calm", "lively"):
+        cards.put(ActionPack.load(pack), name, pack / "pack.json", {})
+        rows.append([row.visible for row in loras.refresh("waterfall")[-2:]])
+    assert rows == [[True, False], [True, True]]
 
 
 def test_names_are_escaped(form, engine):
@@ -152,7 +196,9 @@ def test_loras_are_managed(engine, pack):
     table, menu, one, other, clips, *_ = loras.refresh("waterfall")
     assert clips.count("<video") == 4 and "<b>Before</b><b>Step 20</b>" in clips and "Step 12" not in clips
     assert loras.look("waterfall", None) == loras.look("waterfall", "waterfall/gone") == ""
-    assert "22 pairs, 20 steps" in table and "75% (40% to 90%)" in table and "75% in order" in table
+    assert "22 pairs, 20 steps" in table and "75% (40% to 90%)" in table and "3 of 4 in order" in table
+    singles = {"held_out_accuracy": 0.75, "singles": {"trained": 9, "held_out": 4}}
+    assert "<td>75% in order</td>" in said.loras_table([replace(engine.loras.list("waterfall")[0], card=singles)])
     assert menu.value == one.value == "waterfall/calm" and other.value == "waterfall"
     assert "called lively now" in loras.do_rename("waterfall/calm", "lively ")
     link = loras.do_send("waterfall/lively")

@@ -32,7 +32,7 @@ def test_a_teaching_is_followed_stopped_resumed_and_removed(form, view, engine, 
     assert f"of {STEPS}" in seen["head"] and "left" in seen["head"] and "8 clips" in seen["head"]
     assert "samples move 20% as much as your clips" in seen["head"] and "Ball bounce" in seen["head"]
     assert seen["plots"].count("<figure") == 3 and "kept for checking" in seen["plots"] and "by heart" in seen["plots"]
-    assert seen["checks"] == (0, 4) and "Step 4" in seen["clips"] and seen["clips"].count("<video") == 4
+    assert seen["checks"] == ((0, 4), 0) and "Step 4" in seen["clips"] and seen["clips"].count("<video") == 4
     assert f'data-run="{name}" aria-pressed="true"' in seen["list"] and "8 clips" in seen["list"]
     view.act(lambda run: run.ask_to_stop())(name)
     assert until(run, "stopped").step < STEPS
