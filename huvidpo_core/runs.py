@@ -1,5 +1,6 @@
 """The training runs of a data folder: carried out here or by a process of their own, listed, found, removed."""
 
+import json
 import logging
 import os
 import shutil
@@ -9,9 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from huvidpo_core import adoption
 from huvidpo_core.config import ROOT, Profile, build
@@ -160,6 +162,18 @@ class Runs:
     def running(self) -> bool:
         """Whether any run in the data folder is being carried out now."""
         return any(run.state().status == "running" for run in self.runs(*get_args(Kind)))
+
+    def refuse_twice(self, kind: Kind, settings: Any, **asked: Any) -> None:
+        """Raise a UserError where a training is running that was asked for just so: whoever presses a button twice does
+        not want two."""
+        asked["settings"] = json.loads(json.dumps(asdict(settings)))  # as a record has them
+        for run in self.runs(kind):
+            known = run.asked()
+            if all(known.get(key) == value for key, value in asked.items()) and run.state().status == "running":
+                raise UserError(
+                    "This very training is running already. Stop it to begin it anew, or change something, such as its "
+                    "name, to have another beside it."
+                )
 
     def find(self, name: str, *kinds: Kind) -> RunFolder:
         """A run of these kinds, by default an alignment, in the data folder by its folder's name. Raises UserError."""

@@ -175,8 +175,9 @@ class Trainings(Runs):
         short one that is free. Raises UserError.
         """
         self.known(preset, "align")
-        name = name or self._free_name(action)
-        run = self.prepare(action, self.settings(preset, **changes), raters=raters, name=name)
+        settings, named = self.settings(preset, **changes), {"name": name} if name else {}
+        self.refuse_twice("align", settings, action=action, raters=list(raters), **named)
+        run = self.prepare(action, settings, raters=raters, name=name or self._free_name(action))
         self.start(run)
         return run
 
@@ -259,6 +260,7 @@ class Trainings(Runs):
         """
         self.known(preset, "teach")
         settings = self.settings(preset, "teach", **changes)
+        self.refuse_twice("teach", settings, action=action, prompt=" ".join(prompt.split()))
         run = self.prepare_teaching(action, clips, prompt, settings, title=title)
         self.start(run)
         return run

@@ -96,8 +96,8 @@ class PairForm:
         self.said = gr.HTML("", elem_id="pairs-said")
         self._wire()
 
-    def show(self, way: str, action: str, clip: str | None) -> list[Any]:
-        """Style, number, models, clips, files, painter and method: what this way of pairing asks for."""
+    def show(self, way: str, action: str, clip: str | None, prompt: str | None) -> list[Any]:
+        """Style, number, models, clips, files, painter, method and scenes: what this way of pairing asks for."""
         made = way != "brought"
         clips = [(_name(clip.recipe), clip.id) for clip in self._references()] if way == "structural" else []
         value = clip if clip in [known for _, known in clips] else None
@@ -110,6 +110,7 @@ class PairForm:
             gr.File(visible=way == "brought"),
             gr.Dropdown(visible=made and way != "structural" and len(_rivals(self.engine)) > 2),
             gr.Textbox(visible=not made),
+            self._scenes(way, action, prompt),
         ]
 
     def remarked(self, prompt: str | None, action: str) -> str:
@@ -121,10 +122,13 @@ class PairForm:
         menu = _packs(self.engine, action)
         return [gr.Dropdown(choices=menu, value=menu[0][1]), gr.Dropdown(choices=menu, value=menu[-1][1])]
 
-    def new_action(self, action: str, prompt: str | None) -> list[Any]:
+    def new_action(self, way: str, action: str, prompt: str | None) -> list[Any]:
         """The menus of models of an action that was chosen, and its examples where nobody has written anything."""
-        scenes = followed(prompt, action, self.engine.actions)
-        return [*self.menus(action), gr.skip() if scenes is None else scenes]
+        return [*self.menus(action), self._scenes(way, action, prompt)]
+
+    def _scenes(self, way: str, action: str, prompt: str | None) -> Any:
+        scenes = followed(prompt, action, self.engine.actions, single=way == "brought")
+        return gr.skip() if scenes is None else scenes
 
     def scene_of(self, clip: str | None) -> list[Any]:
         """Prompt, action and style of the chosen clip: its variations show the same scene."""
@@ -147,8 +151,6 @@ class PairForm:
         """Have the pairs made; what to say, and the files that are left in the form. `painter` draws the first frame;
         `drawn` is who draws the other model's, and `method` is what made clips that are brought."""
         with told():
-            if way == "brought" and len(lines_of(prompt)) > 1:
-                raise UserError("Clips that are brought together show one scene. Leave the line that says what.")
             if way == "brought":
                 return self._bring([Path(file) for file in files or []], prompt or "", action, method or ""), None
             scenes = scenes_of(prompt, style, self.engine.styles)
@@ -173,6 +175,8 @@ class PairForm:
     def _bring(self, files: list[Path], prompt: str, action: str, method: str) -> str:
         if not files:
             return message("Choose the clips first: MP4s or GIFs that show the scene.", "error")
+        if len(lines_of(prompt)) > 1:
+            raise UserError("Clips that are brought together show one scene. Leave the line that says what.")
         taken = self.engine.bring_clips(files, prompt, action, method)
         if method.strip():
             return message(_compared(len(taken), len(self.engine.without_pair(taken))))
@@ -188,11 +192,12 @@ class PairForm:
     def _wire(self) -> None:
         shown = [
             self.style, self.number, self.models, self.pack, self.rival, self.clip, self.files, self.painter,
-            self.method,
+            self.method, self.prompt,
         ]  # fmt: skip
-        self.way.input(self.show, [self.way, self.action, self.clip], shown, **PRIVATE)
+        self.way.input(self.show, [self.way, self.action, self.clip, self.prompt], shown, **PRIVATE)
         self.many.input(lambda many: gr.Slider(visible=many == COUNT), self.many, self.count, **PRIVATE)
-        self.action.input(self.new_action, [self.action, self.prompt], [self.pack, self.rival, self.prompt], **PRIVATE)
+        chosen = [self.way, self.action, self.prompt]
+        self.action.input(self.new_action, chosen, [self.pack, self.rival, self.prompt], **PRIVATE)
         # A painter that was trained meanwhile is there when the menu is opened.
         self.painter.focus(lambda chosen: painter_menu(self.engine, chosen), self.painter, self.painter, **PRIVATE)
         self.rival_painter.focus(lambda: gr.Dropdown(choices=_rivals(self.engine)), None, self.rival_painter, **PRIVATE)

@@ -23,7 +23,10 @@ def scenes_of(words: str | None, style: str, styles: Iterable[str]) -> list[tupl
     return [(line, each) for line in lines_of(words) or [""] for each in (styles if style == ALL else [style])]
 
 
-def followed(words: str | None, action: str, actions: Mapping[str, Action]) -> str | None:
-    """What the field is to say once this action is chosen; None where it holds words of the person's own."""
+def followed(words: str | None, action: str, actions: Mapping[str, Action], *, single: bool = False) -> str | None:
+    """What the field is to say once this action is chosen; a `single` scene for clips that are brought. None where it
+    holds words of the person's own."""
     examples = {example for each in actions.values() for example in each.examples}
-    return usual(actions[action]) if examples.issuperset(lines_of(words)) else None
+    if not examples.issuperset(lines_of(words)):
+        return None
+    return actions[action].examples[0] if single else usual(actions[action])

@@ -67,12 +67,15 @@ def test_scenes_take_turns(form, engine):
 def test_an_action_brings_its_scenes(form, engine):
     """Where the field holds examples or nothing; what a person wrote stays."""
     horses, rains = ("\n".join(engine.actions[action].examples) for action in ("horse_run", "rain"))
-    *_, prompt = form.new_action("rain", horses)
+    *_, prompt = form.new_action("seeds", "rain", horses)
     assert prompt == rains
-    *_, prompt = form.new_action("horse_run", "")
+    *_, prompt = form.new_action("seeds", "horse_run", "")
     assert prompt == horses
-    *_, prompt = form.new_action("rain", f"{horses}\na horse of mine")
+    *_, prompt = form.new_action("seeds", "rain", f"{horses}\na horse of mine")
     assert prompt == gr.skip()
+    one = engine.actions["rain"].examples[0]
+    assert form.new_action("brought", "rain", horses)[-1] == form.show("brought", "rain", None, rains)[-1] == one
+    assert form.show("seeds", "rain", None, one)[-1] == rains
 
 
 def test_words_that_name_another_action_are_remarked_on(form, engine):
@@ -86,7 +89,7 @@ def test_motion_is_taken_from_a_persons_own_clips(form, engine, tmp_path):
     (own,) = keep_clips(engine, 1)
     form.order("seeds", **FORM)
     (brought,) = engine.bring_clips([media.write_gif(tmp_path / "a.gif", coded(128, 80), FPS)], "a bar", "rain")
-    menu = form.show("structural", "horse_run", None)[5]
+    menu = form.show("structural", "horse_run", None, None)[5]
     assert {clip for _, clip in menu.choices} == {own.id, brought}
 
 
@@ -113,7 +116,8 @@ def test_brought_clips(form, engine, tmp_path):
 def test_clips_of_a_method_are_brought_under_its_name(form, engine, tmp_path):
     """Asked for where clips are brought; without rivals the form says how to get some, and with some what becomes of
     them."""
-    assert form.show("brought", "horse_run", None)[-1].visible and not form.show("seeds", "horse_run", None)[-1].visible
+    shown, hidden = (form.show(way, "horse_run", None, "a bar")[-2] for way in ("brought", "seeds"))
+    assert shown.visible and not hidden.visible
     brought = FORM | {"files": [str(media.write_gif(tmp_path / "a.gif", coded(128, 80), FPS))], "method": " LVDM "}
     said, _ = form.order("brought", **brought)
     assert "One clip is taken in. It has nothing to be compared with yet: make clips of this prompt" in said
