@@ -74,8 +74,9 @@ class PictureTrainings:
     def begin(self, preset: str = "", *, raters: Sequence[str] = (), name: str = "", **changes: Any) -> RunFolder:
         """Prepare a run and start it; `changes` are settings in place of the preset's. Raises UserError."""
         self.trainings.known(preset, "picture")
-        settings, named = self.trainings.settings(preset, "picture", **changes), {"name": name} if name else {}
-        self.trainings.refuse_twice("picture", settings, raters=list(raters), **named)
+        settings = self.trainings.settings(preset, "picture", **changes)
+        if name:
+            self.trainings.refuse_twice("picture", settings, raters=list(raters), name=name)
         run = self.prepare(settings, raters=raters, name=name)
         self.trainings.start(run)
         return run

@@ -175,8 +175,9 @@ class Trainings(Runs):
         short one that is free. Raises UserError.
         """
         self.known(preset, "align")
-        settings, named = self.settings(preset, **changes), {"name": name} if name else {}
-        self.refuse_twice("align", settings, action=action, raters=list(raters), **named)
+        settings = self.settings(preset, **changes)
+        if name:  # else the second gets a name of its own
+            self.refuse_twice("align", settings, action=action, raters=list(raters), name=name)
         run = self.prepare(action, settings, raters=raters, name=name or self._free_name(action))
         self.start(run)
         return run

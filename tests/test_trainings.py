@@ -109,19 +109,18 @@ def test_nothing_to_learn_from_is_refused_before_anything_is_written(engine, vot
 
 
 def test_a_button_pressed_twice_begins_one_training(engine, vote, tmp_path, monkeypatch):
-    """While it runs the same is refused, also without a name; of another name, of other votes, with other settings, or
-    once it has ended it is another training."""
+    """While it runs the same is refused; of another name, or without one, of other votes, with other settings, or once
+    it has ended it is another training."""
     vote("ann", 0, "a")
     vote("bob", 0, "a")
     trainings = engine.trainings
     monkeypatch.setattr(trainings, "start", lambda run: run.tell(status="running"))
     first = trainings.begin(ACTION, name="mine")
-    for name in ("mine", ""):
-        with pytest.raises(UserError, match="running already"):
-            trainings.begin(ACTION, name=name)
-    for other in ({"name": "other"}, {"name": "mine", "raters": ["ann"]}, {"name": "mine", "steps": 7}):
+    with pytest.raises(UserError, match="running already"):
+        trainings.begin(ACTION, name="mine")
+    for other in ({}, {"name": "other"}, {"name": "mine", "raters": ["ann"]}, {"name": "mine", "steps": 7}):
         trainings.begin(ACTION, **other)
-    assert len(trainings.runs()) == 4
+    assert len(trainings.runs()) == 5
     for run in trainings.runs():
         run.tell(status="stopped")
     assert trainings.begin(ACTION, name="mine").path != first.path

@@ -29,6 +29,9 @@ from huvidpo_core.ui.theme import STATIC, theme
 log = logging.getLogger(__name__)
 
 HOUR = 3600  # seconds
+# On a phone Gradio hides the first link of the footer, and not the dot after it. In a style sheet of the app's it would
+# be narrowed to the page, of which the footer is no part.
+FOOTER = "<style>@media (width <= 640px) { footer .divider { display: none } }</style>"
 SCRIPTS = ("page.js", "lockstep.js", "timeline.js", "prefer_controls.js", "prefer.js", "teach.js")
 
 
@@ -125,7 +128,7 @@ def launch_options(engine: Engine) -> dict[str, Any]:
     return {
         "theme": theme(),
         "css_paths": [STATIC / "style.css", STATIC / "prefer.css", STATIC / "align.css", STATIC / "teach.css"],
-        "head": "".join(f"<script>{(STATIC / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS),
+        "head": FOOTER + "".join(f"<script>{(STATIC / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS),
         "favicon_path": STATIC / "icon.svg",
         "allowed_paths": [
             str((engine.data / "clips").resolve()),

@@ -56,7 +56,7 @@ class RunFollow(ABC):
                 gr.HTML("<h2>Samples</h2>", min_width=130)
                 self.check = gr.Dropdown(
                     check_choices(()), value=LATEST, show_label=False, container=False, elem_id=f"{kind}-check",
-                    scale=0, min_width=150, filterable=False,
+                    scale=0, min_width=180, filterable=False,
                 )  # fmt: skip
             self.clips = gr.HTML("", elem_id=f"{kind}-clips")
 
