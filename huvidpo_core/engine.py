@@ -23,6 +23,7 @@ from huvidpo_core.config import (
     Download,
     Profile,
     Style,
+    compose_prompt,
     load_profile,
     load_styles,
 )
@@ -188,11 +189,14 @@ class Engine(Rating):
         motion, drawn_by, painter = name.partition(DRAWN_BY)
         return f"{self._painters.now(self._menu.now(motion))}{drawn_by}{self._painters.now(painter)}"
 
-    def words(self, prompt: str) -> Reading:
-        """Which words of a prompt the first-frame model understands; loads no model."""
+    def words(self, prompt: str, action: str | None = None, style: str | None = None) -> Reading:
+        """Which words of a prompt the first-frame model understands, and has room for beside those that an action and a
+        style add; loads no model."""
         from huvidpo_core.generation.words import read, vocabulary
 
-        return read(vocabulary(self.profile.first_frame.base), prompt)
+        added = self.actions.get(action or ""), self.styles.get(style or "", Style("", "{prompt}"))
+        known = vocabulary(self.profile.first_frame.base)
+        return read(known, prompt, lambda words: compose_prompt(words, *added))
 
     def surprise(self, seed: int) -> Recipe:
         """A prompt, style and action drawn by the seed from the examples."""

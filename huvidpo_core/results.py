@@ -60,7 +60,9 @@ class PainterChoice:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the first-frame model makes of a prompt: phrases it understood, in order, and words it ignored."""
+    """What the first-frame model makes of a prompt: phrases it understood, in order, words it ignored, and phrases that
+    it knows but comes to too late, the text being longer than it reads."""
 
     understood: tuple[str, ...]
     ignored: tuple[str, ...]
+    unread: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -36,27 +36,49 @@ _FILLERS = (
 FILLERS = frozenset(_FILLERS.split())
 
 
+class Vocabulary(NamedTuple):
+    """A word-level tokenizer, and how many tokens of a text its text encoder reads."""
+
+    tokenizer: Tokenizer
+    room: int
+
+
 @lru_cache(maxsize=4)
-def vocabulary(base: str) -> Tokenizer | None:
-    """The word-level tokenizer of a text-to-image folder; None where every word can be read, or nothing is known."""
+def vocabulary(base: str) -> Vocabulary | None:
+    """The vocabulary of a text-to-image folder; None where every word can be read, or nothing is known."""
     path = Path(resolve(base)) / "tokenizer" / "tokenizer.json"
     if not path.is_file():
         return None
     tokenizer = Tokenizer.from_file(str(path))
+    room = (tokenizer.truncation or {}).get("max_length", MAX_PROMPT)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return tokenizer if isinstance(tokenizer.model, WordLevel) else None
+    return Vocabulary(tokenizer, room) if isinstance(tokenizer.model, WordLevel) else None
 
 
-def read(tokenizer: Tokenizer | None, prompt: str) -> Reading:
-    """What `tokenizer` makes of each word of the prompt; with None every word is understood as it stands.
+def read(known: Vocabulary | None, prompt: str, compose: Callable[[str], str] = str) -> Reading:
+    """What is made of each word of the prompt; with None every word is understood as it stands.
 
     Understood words that follow one another are one phrase ("red horse"); a filler or an ignored word ends it. A word
-    read as another says so: "pony (as horse)".
+    read as another says so: "pony (as horse)". Words for which there is no room beside what `compose` adds (`fitted`)
+    are unread.
     """
+    prompt = prompt[:MAX_PROMPT]
+    if known is None:
+        return Reading(*_phrases(None, prompt))
+    tokenizer, words = known.tokenizer, prompt.split()
+    room = _fitting(compose, words, lambda text: len(tokenizer.encode(text).ids), known.room)
+    said, ignored = _phrases(tokenizer, prompt if room == len(words) else " ".join(words[:room]))
+    late, _ = _phrases(tokenizer, " ".join(words[room:]))
+    heard = set(" ".join(said).split())
+    return Reading(said, ignored, tuple(phrase for phrase in late if not heard.issuperset(phrase.split())))
+
+
+def _phrases(tokenizer: Tokenizer | None, text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The phrases that are understood of a text, each once, and the words that are not."""
     phrases: list[list[str]] = [[]]
     ignored: list[str] = []
-    for word in WORD.findall(prompt[:MAX_PROMPT]):
+    for word in WORD.findall(text):
         heard = word.lower() if tokenizer is None else _heard(tokenizer, word)
         if word.lower() in FILLERS or not heard:
             phrases.append([])
@@ -66,22 +88,28 @@ def read(tokenizer: Tokenizer | None, prompt: str) -> Reading:
             said = word if heard == word.lower() else f"{word} (as {heard})"
             if not phrases[-1] or phrases[-1][-1] != said:  # "very very red": once is enough
                 phrases[-1].append(said)
-    understood = dict.fromkeys(" ".join(phrase) for phrase in phrases if phrase)  # each once, in order
-    return Reading(tuple(understood), tuple(ignored))
+    return tuple(dict.fromkeys(" ".join(phrase) for phrase in phrases if phrase)), tuple(ignored)
 
 
 def fitted(compose: Callable[[str], str], prompt: str, tokenizer: "PreTrainedTokenizerBase") -> str:
     """What is composed of a prompt, with as many of its words, from the first on, as the text encoder reads together
     with what is added to them: it reads so many tokens and no more, and the style stands at the end."""
     words = prompt.split()
+    room = _fitting(
+        compose, words, lambda text: len(tokenizer(text, verbose=False).input_ids), tokenizer.model_max_length
+    )
+    return compose(prompt if room == len(words) else " ".join(words[: max(1, room)]))
 
-    def tokens(count: int) -> int:
-        return len(tokenizer(compose(" ".join(words[:count])), verbose=False).input_ids)
 
-    if tokens(len(words)) <= tokenizer.model_max_length:
-        return compose(prompt)
-    most = bisect_right(range(1, len(words)), tokenizer.model_max_length, key=tokens)
-    return compose(" ".join(words[: max(1, most)]))
+def _fitting(compose: Callable[[str], str], words: list[str], tokens: Callable[[str], int], room: int) -> int:
+    """How many of the words, from the first on, what is composed of them has room for."""
+
+    def needed(count: int) -> int:
+        return tokens(compose(" ".join(words[:count])))
+
+    if needed(len(words)) <= room:
+        return len(words)
+    return max(0, bisect_right(range(len(words)), room, key=needed) - 1)
 
 
 def _heard(tokenizer: Tokenizer, word: str) -> str:

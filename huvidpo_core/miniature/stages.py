@@ -14,7 +14,7 @@ from huvidpo_core.models import VideoUNet, is_motion
 from huvidpo_core.models.vae import PatchAutoencoderKL
 from huvidpo_core.training.motion import motion_loss, target
 
-EDITED = 0.25  # share of the video UNet's clips that show something pasted into them
+EDITED = 0.25  # share of the clips that show something pasted into them
 STEADY = 0.5  # weight of what the error changes by from frame to frame: errors that stay do not flicker
 
 
@@ -149,7 +149,7 @@ def train_pack(
         parameter.requires_grad_(is_motion(name))
 
     def loss_at(rng: np.random.Generator) -> Tensor:
-        return _clip_loss(unet, pool, encoder, tokenizer, rng, shop.device, count=1, frames=data.FRAMES)
+        return _clip_loss(unet, pool, encoder, tokenizer, rng, shop.device, count=1, frames=data.FRAMES, edited=EDITED)
 
     return train(f"pack-{action}", unet, loss_at, shop.budget.pack, shop.folder, precision=shop.precision)
 

@@ -10,6 +10,7 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,25 +36,24 @@ STAGES = ("render", "vae", "latents", "text", "first-frame", "taste", "video", "
 class Trainer:
     """Runs stages in a workshop; what an earlier stage made is read from its finished files."""
 
-    def __init__(self, shop: Workshop, assets: Path, packs: Path) -> None:
+    def __init__(self, shop: Workshop, assets: Path, packs: Path, actions: Sequence[str] = ACTIONS) -> None:
         self.shop = shop
         self.assets_folder, self.packs_folder = assets, packs
+        self.actions = actions  # those that `packs` teaches
 
     def run(self, stage: str) -> None:
         """Run one stage by name."""
         getattr(self, f"stage_{stage.replace('-', '_')}")()
 
     def stage_render(self) -> None:
-        data.render_pools([*self._pools(), *judging.pools(self.shop)], self.shop.folder, self.shop.workers)
+        pools = [self.shop.clips, self.shop.stills, *judging.pools(self.shop)]
+        data.render_pools(pools, self.shop.folder, self.shop.workers)
 
     def stage_vae(self) -> None:
         stages.train_vae(self.shop).half().save_pretrained(self.shop.folder / "vae")
 
     def stage_latents(self) -> None:
-        shop = self.shop
-        data.encode_pools(
-            self._pools(), self._vae(), shop.folder, shop.latents, device=shop.device, precision=shop.precision
-        )
+        self._encode([self.shop.clips, self.shop.stills])
 
     def stage_text(self) -> None:
         encoders, tokenizer = stages.train_text(self.shop)
@@ -74,8 +74,11 @@ class Trainer:
         )
 
     def stage_packs(self) -> None:
+        lessons = [self.shop.lessons(action) for action in self.actions]
+        data.render_pools(lessons, self.shop.folder, self.shop.workers)
+        self._encode(lessons)
         encoders, tokenizer = self._text()
-        for action in ACTIONS:
+        for action in self.actions:
             unet = VideoUNet.from_pretrained(self.shop.made("video_unet"), dtype=torch.float32)
             base_hash = model_hash(unet)
             stages.train_pack(self.shop, encoders.first, tokenizer, unet.to(self.shop.device), action)
@@ -91,8 +94,9 @@ class Trainer:
     def stage_assemble(self) -> None:
         assemble(self.shop, self.assets_folder, self.packs_folder)
 
-    def _pools(self) -> list[data.Pool]:
-        return [self.shop.clips, self.shop.stills, *(self.shop.lessons(action) for action in ACTIONS)]
+    def _encode(self, pools: list[data.Pool]) -> None:
+        shop = self.shop
+        data.encode_pools(pools, self._vae(), shop.folder, shop.latents, device=shop.device, precision=shop.precision)
 
     def _vae(self) -> data.AutoencoderKL:
         vae = networks.PatchAutoencoderKL.from_pretrained(self.shop.made("vae"), dtype=torch.float32)
@@ -126,6 +130,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--steps", type=int, help="instead of the budget's, for one stage")
     parser.add_argument("--threads", type=int, default=0, help="0: torch's own choice")
+    parser.add_argument(
+        "--action", choices=ACTIONS, action="append", help="for `packs`: teach this one, not all; may be repeated"
+    )
     return parser.parse_args(arguments)
 
 
@@ -156,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     # The networks that are continued were trained with the text encoders they have; the judge must stay the same judge.
     every = [stage for stage in STAGES if options.start is None or stage not in ("text", "judge")]
-    trainer = Trainer(shop, options.assets, options.packs)
+    trainer = Trainer(shop, options.assets, options.packs, options.action or ACTIONS)
     try:
         for stage in every if options.stage == "all" else (options.stage,):
             log.info("stage %s", stage)

@@ -54,7 +54,7 @@ BUDGETS = {
         first_frame=Schedule(steps=10_000, lr=1e-3),
         taste=Schedule(steps=300, lr=3e-5, warmup=30, ema=0.98),
         video=Schedule(steps=16_000, lr=6e-4, ema=0.998),
-        pack=Schedule(steps=120, lr=2e-4, warmup=10, ema=0.95),
+        pack=Schedule(steps=1200, lr=6e-4, warmup=20, ema=0.98),
         judge=Schedule(steps=1500, lr=2e-3, ema=0.998),
     ),
     "gpu": Budget(
@@ -68,7 +68,7 @@ BUDGETS = {
         first_frame=Schedule(steps=60_000, lr=1e-3),
         taste=Schedule(steps=1000, lr=3e-5, ema=0.99),
         video=Schedule(steps=30_000, lr=6e-4),
-        pack=Schedule(steps=500, lr=1e-4, warmup=20, ema=0.98),
+        pack=Schedule(steps=1200, lr=6e-4, warmup=20, ema=0.98),
         judge=Schedule(steps=20_000, lr=1e-3),
     ),
     "test": Budget(

@@ -62,7 +62,7 @@ def _output(attn: Attention, tokens: Tensor) -> Tensor:
 class SparseCausalProcessor(_Processor):
     """Self-attention whose keys and values are tokens of earlier frames (paper Eq. 10-11).
 
-    For "first+previous", frame i attends to the tokens of frame 0 and of frame i-1, side by side; frame 0 to its own.
+    For "first+previous", frame i attends to the tokens of frame 0 and of frame i-1; frame 0 to its own.
     """
 
     def __init__(self, key_frames: KeyFrames, frames: FrameCount) -> None:
@@ -85,20 +85,22 @@ class SparseCausalProcessor(_Processor):
         """(n, d, c) -> (n, d, c). There is no other source of keys and no mask: both must be None."""
         assert encoder_hidden_states is None and attention_mask is None, "sparse-causal attention is self-attention"
         query, key, value = (_heads(attn, to(hidden_states)) for to in (attn.to_q, attn.to_k, attn.to_v))
-        frames = self.frames.value
-        if self.key_frames == "first" and frames > 1:  # all frames of a clip ask the same tokens
-            return _output(attn, self.attend_by_clip(attn, query, key[::frames], value[::frames]))
-        return _output(attn, self.attend(attn, query, self.seen(key), self.seen(value)))
+        if self.key_frames == "own" or self.frames.value == 1:  # the same tokens twice attend like the tokens once
+            return _output(attn, self.attend(attn, query, key, value))
+        if self.key_frames == "first":  # all frames of a clip ask the same tokens
+            first = slice(None, None, self.frames.value)
+            return _output(attn, self.attend_by_clip(attn, query, key[first], value[first]))
+        return _output(attn, self.attend_in_turn(attn, query, key, value))
 
-    def seen(self, tokens: Tensor) -> Tensor:
-        """(n, d, heads, dim) -> (n, k, heads, dim): for each frame the tokens of its own that it may look at; k is d or
-        2 d."""
-        frames = self.frames.value
-        if self.key_frames == "own" or frames == 1:  # the same tokens twice attend like the tokens once
-            return tokens
-        clips = tokens.unflatten(0, (-1, frames))  # (b, f, d, heads, dim)
-        previous = torch.cat([clips[:, :1], clips[:, :-1]], dim=1)
-        return torch.cat([clips[:, :1].expand_as(clips), previous], dim=2).flatten(0, 1)
+    def attend_in_turn(self, attn: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Queries, keys and values (n, d, heads, dim) -> (n, d, heads * dim), frame by frame: tokens lie side by side
+        for the one that asks, never for all. Frame 1, whose predecessor is frame 0, asks with frame 0."""
+        query, key, value = (tokens.unflatten(0, (-1, self.frames.value)) for tokens in (query, key, value))
+        heard = [self.attend(attn, query[:, :2].flatten(1, 2), key[:, 0], value[:, 0]).unflatten(1, (2, -1))]
+        for frame in range(2, self.frames.value):
+            seen = (torch.cat([tokens[:, 0], tokens[:, frame - 1]], dim=1) for tokens in (key, value))
+            heard.append(self.attend(attn, query[:, frame], *seen)[:, None])
+        return torch.cat(heard, dim=1).flatten(0, 1)
 
 
 class SharedTextProcessor(_Processor):

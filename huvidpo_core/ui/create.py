@@ -268,8 +268,8 @@ class Create:
     def _wire_remarks(self) -> None:
         """What the page says unasked, after a pause in typing."""
         pause = AT_ONCE | {"trigger_mode": "always_last", "js": PAUSE_JS}
-        prompt, changes = self.controls.prompt, [part.change for part in self._wording]
-        prompt.change(self.remarks.reading, prompt, self.scene.reading, **pause)
+        changes = [part.change for part in self._wording]
+        gr.on(changes, self.remarks.reading, self._wording, self.scene.reading, **pause)
         gr.on(changes, self.remarks.heed, self._wording, self._said, **pause)
 
     def on_session(self, handler: Callable[..., Any]) -> Callable[..., Any]:

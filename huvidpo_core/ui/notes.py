@@ -1,6 +1,6 @@
 """What the page remarks on unasked: where the picture comes from, and how the words were read. Pure, no gradio."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from huvidpo_core.config import Action, Style, compose_prompt
@@ -8,8 +8,8 @@ from huvidpo_core.results import Reading
 from huvidpo_core.ui.session import Session, Wording
 
 SOURCES = {"generated": "Drawn from your words", "uploaded": "Your own picture"}
-LONG = 8  # more ignored words than this are counted, not named
-LONGEST = 24  # letters of an ignored word that are shown
+LONG = 8  # more words than this are counted, not named
+LONGEST = 24  # letters of a word that are shown
 NOTHING_READ = "nothing yet. This small model knows colours, places such as a beach, and what the examples speak of"
 
 
@@ -63,16 +63,21 @@ def other_action(prompt: str, chosen: str | None, actions: Mapping[str, Action])
 
 
 def reading_hint(reading: Reading) -> str:
-    """Which words were ignored, and which were not; nothing when all were understood."""
-    if not reading.ignored:
+    """Which words were ignored or came too late, and which were understood; nothing when all were."""
+    if not (reading.ignored or reading.unread):
         return ""
-    named, more = [_cut(word) for word in reading.ignored[:LONG]], len(reading.ignored) - LONG
-    ignored = ", ".join(named) + (f" and {more} more" if more > 0 else "")
-    understood = ", ".join(reading.understood) or NOTHING_READ
-    return (
-        f'<p class="hv-reading" role="status"><span><b>Understood:</b> {escape(understood)}.</span> '
-        f"<span><b>Ignored:</b> {escape(ignored)}.</span></p>"
-    )
+    told = {
+        "Understood": ", ".join(reading.understood) or NOTHING_READ,
+        "Ignored": _listed(reading.ignored),
+        "Not read, the text being too long": _listed(reading.unread),
+    }
+    spans = " ".join(f"<span><b>{title}:</b> {escape(words)}.</span>" for title, words in told.items() if words)
+    return f'<p class="hv-reading" role="status">{spans}</p>'
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = len(words) - LONG
+    return ", ".join(map(_cut, words[:LONG])) + (f" and {more} more" if more > 0 else "")
 
 
 def _composed(words: Wording, actions: Mapping[str, Action], styles: Mapping[str, Style]) -> str:

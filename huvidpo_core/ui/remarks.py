@@ -26,9 +26,10 @@ class Remarks:
     def __init__(self, engine: Engine, sessions: Sessions, blocked: Callable[[], bool]) -> None:
         self.engine, self.sessions, self.blocked = engine, sessions, blocked
 
-    def reading(self, prompt: str | None) -> str:
-        """How the prompt's words are understood."""
-        return reading_hint(self.engine.words(prompt or ""))
+    def reading(self, *wording: str | None) -> str:
+        """How the prompt's words are understood, beside what its action and style add."""
+        asked = Wording(*wording)
+        return reading_hint(self.engine.words(asked.prompt or "", asked.action, asked.style))
 
     def on(self, session: Session, wording: Wording) -> list[Any]:
         """The note on the picture, and what stands by the buttons while nothing runs: one sentence at most."""

@@ -11,18 +11,18 @@ from transformers import PreTrainedTokenizerFast
 
 from huvidpo_core.config import load_profile
 from huvidpo_core.engine import Engine
-from huvidpo_core.generation.words import fitted, read, vocabulary
+from huvidpo_core.generation.words import Vocabulary, fitted, read, vocabulary
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.results import Reading
 
 
 @pytest.fixture
-def tokenizer():
-    """Knows a few words and one synonym, and has an unknown token."""
+def few_words():
+    """Knows a few words and one synonym, and has an unknown token; its encoder reads eight tokens."""
     tokenizer = Tokenizer(models.WordLevel({"<unk>": 0, "red": 1, "horse": 2, "beach": 3, "a": 4}, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Replace("pony", "horse")])
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return tokenizer
+    return Vocabulary(tokenizer, 8)
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,22 @@ def tokenizer():
         ("🐎🌊\ufe0f red ❤", ("red",), ("🐎", "🌊", "❤")),
     ],
 )
-def test_understood_and_ignored(tokenizer, prompt, understood, ignored):
+def test_understood_and_ignored(few_words, prompt, understood, ignored):
     """Known words are phrases, synonyms are told, unknown words and emoji are named once, fillers and marks never."""
-    assert read(tokenizer, prompt) == Reading(understood, ignored)
+    assert read(few_words, prompt) == Reading(understood, ignored)
+
+
+def test_words_that_come_too_late_are_named(few_words):
+    """Eight tokens are read, of what is added behind the words, too; what was said before is not missed."""
+
+    def styled(prompt):
+        return f"{prompt} a a a"
+
+    long = "a red horse and unicorn on the beach"  # unknown words take a token each here
+    assert read(few_words, long) == Reading(("red horse", "beach"), ("unicorn",))
+    assert read(few_words, long, styled) == Reading(("red horse",), ("unicorn",), ("beach",))
+    assert read(few_words, "a red horse a red horse on a red beach", styled).unread == ("red beach",)
+    assert read(few_words, "beach", lambda prompt: f"{prompt} {'a ' * 20}") == Reading((), (), ("beach",))
 
 
 def test_word_pieces_read_everything(tmp_path):
@@ -53,9 +66,9 @@ def test_word_pieces_read_everything(tmp_path):
 
 def test_the_miniatures_vocabulary():
     """The miniature knows its examples' colours and places and a synonym, and no unicorns."""
-    tokenizer = vocabulary("assets/miniature/first_frame")
-    assert tokenizer is not None
-    reading = read(tokenizer, "a scarlet horse and a unicorn on the beach at night")
+    known = vocabulary("assets/miniature/first_frame")
+    assert known is not None and known.room == 24
+    reading = read(known, "a scarlet horse and a unicorn on the beach at night")
     assert reading == Reading(("scarlet (as red) horse", "beach", "night"), ("unicorn",))
 
 
@@ -67,8 +80,8 @@ def test_no_torch_is_needed():
 
 def test_a_word_said_over_and_over_is_named_once():
     """ "horse horse horse" is one word to a reader."""
-    tokenizer = vocabulary(load_profile("miniature").first_frame.base)
-    assert read(tokenizer, "horse " * 40).understood == ("horse",)
+    known = vocabulary(load_profile("miniature").first_frame.base)
+    assert read(known, "horse " * 40) == Reading(("horse",), ())
 
 
 def test_a_prompt_that_is_too_long_keeps_its_style():

@@ -124,6 +124,22 @@ def test_sparse_causal_attention_is_a_loop_over_frames(key_frames: str, frames: 
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("key_frames", ["first+previous", "first"])
+def test_no_keys_are_repeated_for_each_frame(monkeypatch, key_frames: str) -> None:
+    """No call is given more keys than one frame looks at, however many there are: two frames' tokens, or one's."""
+    attn, given = Attention(8, heads=2, dim_head=4), []
+    attn.processor = SparseCausalProcessor(key_frames, frame_count(7))
+    call = attention.dispatch_attention_fn
+    monkeypatch.setattr(
+        attention,
+        "dispatch_attention_fn",
+        lambda query, key, value, **how: given.append(key.shape[:2].numel()) or call(query, key, value, **how),
+    )
+    attn(torch.randn(2 * 7, 6, 8))
+    assert max(given) == 2 * 6 * (2 if key_frames == "first+previous" else 1)
+
+
+@torch.no_grad()
 def test_shared_text_is_stock_cross_attention() -> None:
     """Projecting the text once per clip changes nothing: diffusers' own processor gives the same."""
     attn = Attention(8, cross_attention_dim=5, heads=2, dim_head=4)

@@ -78,7 +78,7 @@ class FakeEngine(FakePairs):
     def loaded(self) -> bool:
         return self.models_loaded
 
-    def words(self, prompt: str) -> Reading:
+    def words(self, prompt: str, action: str | None = None, style: str | None = None) -> Reading:
         return read(vocabulary(self.profile.first_frame.base), prompt)
 
     def missing_downloads(self, *chosen: str) -> list[Download]:

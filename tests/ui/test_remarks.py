@@ -120,6 +120,8 @@ def test_the_hint_about_words():
     assert "Understood:</b> red horse, beach." in hint
     assert "Ignored:</b> majestic, &lt;b&gt;." in hint
     assert notes.reading_hint(Reading(("red horse",), ())) == ""
+    late = notes.reading_hint(Reading(("red horse",), (), ("beach", "night")))
+    assert "being too long:</b> beach, night." in late and "Ignored" not in late
     hint = notes.reading_hint(Reading((), tuple(f"word{number}" for number in range(20))))
     assert "word7 and 12 more." in hint and "word8" not in hint
 
