@@ -11,7 +11,7 @@ MAX_PROMPT = 2000  # characters; the text encoders read far less, a longer text 
 MAX_STEPS, MAX_GUIDANCE, FRAMES = 200, 30, (2, 64)
 SEEDS = 2**32
 SAMPLERS = ("fast", "ddim")
-ORIGINS = ("generated", "edited", "uploaded", "brought")
+ORIGINS = ("generated", "kept", "edited", "uploaded", "brought")
 # Methods to compare with, in place of a pack of one's own: behind a pack's name, its motion with LAMP's attention (key
 # frame 0 only) and no preference LoRA; alone, AnimateDiff, which knows no packs.
 LAMP, ANIMATEDIFF = "@lamp", "@animatediff"
@@ -24,9 +24,9 @@ class Recipe:
     `pack` is the action pack's folder name below `lora_weights/<family>/`, with `/NAME` behind it for one of its
     preference LoRAs, or `LAMP`; or `ANIMATEDIFF`; or empty for the bare base model. `strength` scales the pack (0 =
     base, 1 = as trained). `painter` is who drew the first frame: empty for the profile's own. `origin` tells where the
-    first frame came from ("brought": the whole clip did) and `first_frame` is the SHA-256 of its RGB bytes. `reference`
-    is the id of the clip whose motion this one varies, or empty, and `eta` how much of it was noised away
-    (`generation.structural`).
+    first frame came from ("kept": drawn from other words than these; "brought": the whole clip was) and `first_frame`
+    is the SHA-256 of its RGB bytes. `reference` is the id of the clip whose motion this one varies, or empty, and `eta`
+    how much of it was noised away (`generation.structural`).
     """
 
     prompt: str

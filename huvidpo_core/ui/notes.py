@@ -7,7 +7,7 @@ from huvidpo_core.config import Action, Style, compose_prompt
 from huvidpo_core.results import Reading
 from huvidpo_core.ui.session import Session, Wording
 
-SOURCES = {"generated": "Drawn from your words", "uploaded": "Your own picture"}
+SOURCES = {"generated": "Drawn from your words", "kept": "Drawn from other words", "uploaded": "Your own picture"}
 LONG = 8  # more words than this are counted, not named
 LONGEST = 24  # letters of a word that are shown
 NOTHING_READ = "nothing yet. This small model knows colours, places such as a beach, and what the examples speak of"

@@ -24,7 +24,10 @@ EMPTY_STAGE = (
 )
 CHOOSE = ("Your pictures are ready", "Choose the one you like best. It goes into the editor; then press Animate.")
 PICTURE_READY = ("Your first frame is ready", "Paint on it or crop it if you like, then press Animate.")
-ORIGINS = {"generated": "Drawn from your words", "edited": "Edited by you", "uploaded": "Your own picture"}
+ORIGINS = {
+    "generated": "Drawn from your words", "kept": "Drawn from other words", "edited": "Edited by you",
+    "uploaded": "Your own picture",
+}  # fmt: skip
 SAMPLERS = {"fast": "Fast", "ddim": "DDIM, as published"}
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from huvidpo_core.engine import Clip, Engine, Picture, Progress
 from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.ui import words
-from huvidpo_core.ui.notes import origin_note
+from huvidpo_core.ui.notes import is_changed, origin_note
 from huvidpo_core.ui.picture import EditorValue, marked, painted
 from huvidpo_core.ui.session import Session, Wording
 from huvidpo_core.ui.settings import Settings
@@ -96,6 +96,8 @@ class Work:
             else:
                 recipe = settings.recipe(settings.seed_for(session, picture_stays=True))
             origin = session.origin_of(picture)
+            if origin == "generated" and is_changed(session, settings.wording, self.engine.actions, self.engine.styles):
+                origin = "kept"
             recipe = settings.recipe(recipe.seed).with_(origin=origin, painter=session.painter)
             clip = yield from self._follow(self.engine.animate(recipe, picture, session.stop))
             session.last_seed, session.animated = clip.recipe.seed, True

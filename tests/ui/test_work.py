@@ -11,8 +11,10 @@ from huvidpo_core.models import cards
 from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.models.painter_loras import PainterLoras
 from huvidpo_core.ui.clips import Clips
+from huvidpo_core.ui.notes import origin_note
 from huvidpo_core.ui.session import Session, Sessions
 from huvidpo_core.ui.settings import Settings, controls_of
+from huvidpo_core.ui.words import recipe_words
 from huvidpo_core.ui.work import UNEXPECTED, Work, editor_value, told
 from tests.finished import write_pack
 
@@ -58,6 +60,21 @@ def test_origin_is_told_by_the_pixels(engine, settings, touch):
     picture[3, 4] ^= 255 * touch
     list(Work(engine).animate(session, settings, editor_value(picture)))
     assert engine.gallery()[0].recipe.origin == ("edited" if touch else "generated")
+
+
+def test_a_clip_of_other_words_than_its_picture_says_so(engine, settings):
+    """The picture stays and the words are changed before Animate: the clip does not say that its words drew it, and
+    neither does the page when the clip is taken up again."""
+    session = Session()
+    list(Work(engine).draw(session, settings))
+    blue = settings._replace(prompt="a blue horse")
+    list(Work(engine).animate(session, blue, editor_value(session.picture)))
+    [clip] = engine.gallery()
+    assert clip.recipe.prompt == "a blue horse" and clip.recipe.origin == "kept"
+    assert "first frame: drawn from other words" in recipe_words(clip, engine.actions, engine.styles)
+    again = Session()
+    again.put(session.picture, "kept")
+    assert "Drawn from other words" in origin_note(again)
 
 
 def test_seeds(settings):
