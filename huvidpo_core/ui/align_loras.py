@@ -18,6 +18,8 @@ from huvidpo_core.ui.work import told
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 CHOOSE = "Choose a LoRA first."
 PAIRS = 5  # made to compare two
+# What is answered may lie below what is seen, for what stands above it grows.
+SEE_JS = "() => setTimeout(() => document.querySelector('#loras-answered p')?.scrollIntoView({block: 'nearest'}), 50)"
 OF_FIRST_FRAMES = ("First frames", FIRST_FRAMES)  # in the menu, before the actions
 
 
@@ -178,6 +180,7 @@ class LoraForm:
             changed.success(self.refresh, self.action, parts, **PRIVATE)
         self.changed = [changed.success for changed in changes]  # what else may look again then
         self.compare.click(self.do_compare, [self.action, self.one, self.other], self.answered, **PRIVATE)
+        self.answered.change(None, js=SEE_JS, **PRIVATE)
         self.send.click(self.do_send, self.lora, self.link, **PRIVATE).success(
             None, js="() => document.querySelector('#loras-link a').click()", **PRIVATE
         )

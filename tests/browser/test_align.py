@@ -161,6 +161,7 @@ def test_what_was_begun_below_is_seen_above(open_page, engine):
     expect(page.locator("#align-stop")).to_be_in_viewport()
     expect(page.locator("#align-head")).to_be_in_viewport(ratio=0.9)
     page.locator("#align-stop").click()
+    expect(page.locator("#align-head")).to_contain_text("Stopped")  # what stands there then moves what is below it
     page.locator("#loras > button").first.click()
     expect(page.locator("#loras-merge")).to_be_hidden()
     page.locator("#loras-compare").click()
