@@ -14,8 +14,7 @@ if [ ${#missing[@]} -gt 0 ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0
 fi
 
 export GRADIO_ANALYTICS_ENABLED=False HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error
-export OMP_WAIT_POLICY=passive OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # a thread in each process
-processes=$(($(nproc) > 4 ? $(nproc) : 4))  # more than cores where these are few: tests in a browser mostly wait
+export OMP_WAIT_POLICY=passive OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # a process for each core, and a thread in each
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/python -m pytest -n "$processes" --dist loadfile "$@"
+.venv/bin/python -m pytest -n auto --dist loadfile "$@"
