@@ -11,6 +11,7 @@ from huvidpo_core.config import load_actions
 from huvidpo_core.miniature import data, networks
 from huvidpo_core.miniature.curves import draw_curves
 from huvidpo_core.miniature.workshop import SHIPPED, Workshop
+from huvidpo_core.miniature.world import ACTIONS
 from huvidpo_core.models import VideoUNet, motion_parameters
 from huvidpo_core.models.packs import ActionPack
 
@@ -27,9 +28,11 @@ def assemble(shop: Workshop, assets: Path, packs: Path) -> None:
     place and moved there at the end: a failure on the way leaves the old miniature whole, since packs fit one base.
 
     Raises:
-        UserError: a stage has not been run yet.
+        UserError: a stage has not been run yet, or not for every action.
     """
     parts = {name: shop.made(name) for name in (*SHIPPED, "packs")}
+    for action in ACTIONS:
+        shop.made(f"packs/{action}")
     new_assets, new_packs = (folder.with_name(f".{folder.name}-new") for folder in (assets, packs))
     for folder in (new_assets, new_packs):
         shutil.rmtree(folder, ignore_errors=True)

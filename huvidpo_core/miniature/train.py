@@ -153,6 +153,9 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
         field = {"packs": "pack"}.get(options.stage, options.stage.replace("-", "_"))
         budget = replace(budget, **{field: replace(getattr(budget, field), steps=options.steps)})
+    if options.action and options.stage != "packs":
+        sys.stderr.write(f"--action does not apply to '{options.stage}', only to 'packs'.\n")
+        return 2
     shop = Workshop(
         folder=options.work,
         budget=budget,

@@ -158,7 +158,7 @@ class RunFollow(ABC):
         """Everything else, when all parts are placed."""
         self.wire_look(self.clock.tick)
         self.wire_look(self.check.input)
-        picked = self.list.select(_picked, None, [self.run, self.check], **PRIVATE)
+        picked = self.list.select(_picked, None, [self.run, self.check, self.doomed, self.confirm], **PRIVATE)
         self.wire_look(picked.then)
         picked.then(None, js=show_js(self.kind), **PRIVATE)
         self.wire_act(self.stop, lambda run: run.ask_to_stop())
@@ -200,10 +200,12 @@ def show_js(kind: str) -> str:
 
 
 def _of_another(shown: str, doomed: str) -> Any:
-    """The question goes when another run is shown; news of the run it is about, which may come late, leave it."""
-    return gr.skip() if shown == doomed else gr.Row(visible=False)
+    """The question goes when another run is shown. News of the run it is about leave it; and so do those from before
+    there was one, which may come after it."""
+    return gr.skip() if doomed in ("", shown) else gr.Row(visible=False)
 
 
-def _picked(event: gr.EventData) -> tuple[str, int]:
-    """The run of the pressed row, with its latest clips; whoever uses it asks whether there is such a run."""
-    return str(event._data["run"]), LATEST
+def _picked(event: gr.EventData) -> tuple[str, int, str, Any]:
+    """The run of the pressed row, with its latest clips, and no question; whoever uses it asks whether there is such a
+    run."""
+    return str(event._data["run"]), LATEST, "", gr.Row(visible=False)

@@ -122,6 +122,8 @@ def test_a_long_prompt_is_drawn_in_its_style(tmp_path):
         recipe = Recipe("white birds fly over the sea " * 40, "birds_fly", "pixel_art", seed=77)
         list(engine.first_frame(recipe, threading.Event(), steps=1))
     (text,) = told
+    assert engine.words("a red horse in the snow at night", "horse_run", "pixel_art").unread == ()
+    assert engine.words(f"{'snow at night, ' * 6}red horse", "horse_run", "pixel_art").unread == ("red horse",)
     assert text.startswith("white birds fly over the sea white") and text.endswith(", pixel art style")
     words = painter.text_to_image.tokenizer
     assert len(words(text).input_ids) <= words.model_max_length < len(words(text + " birds birds").input_ids)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from huvidpo_core import media
-from huvidpo_core.config import load_profile
+from huvidpo_core.config import ASSETS, load_profile
 from huvidpo_core.engine import Engine
 from huvidpo_core.miniature import data, loop, networks, text
 from huvidpo_core.miniature.data import Pool
@@ -164,6 +164,22 @@ def test_continuing_leaves_words_and_judge_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setattr(train.Trainer, "run", lambda self, stage: run.append(stage))
     assert main(["all", "--work", str(tmp_path), "--start", str(tmp_path)]) == 0
     assert run == [stage for stage in train.STAGES if stage not in ("text", "judge")]
+
+
+def test_one_actions_pack_is_taught_and_the_others_are_not_thrown_away(tmp_path, capsys, monkeypatch):
+    """`packs --action` renders, encodes and teaches that action alone; `assemble` then names what is missing and leaves
+    the packs that are there, and other stages refuse the option."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    kept = tmp_path / "packs" / "miniature" / "rain"
+    kept.mkdir(parents=True)
+    options = ["--work", str(tmp_path / "work"), "--assets", str(tmp_path / "assets"), "--packs", str(kept.parent)]
+    options += ["--budget", "test", "--start", str(ASSETS / "miniature"), "--device", "cpu"]
+    assert main(["packs", *options, "--action", "smile"]) == 0
+    assert [path.name for path in (tmp_path / "work" / "packs").iterdir()] == ["smile"]
+    assert main(["assemble", *options]) == 2
+    assert "waterfall" in capsys.readouterr().err and kept.is_dir()
+    assert main(["video", *options, "--action", "smile"]) == 2
+    assert "only to 'packs'" in capsys.readouterr().err
 
 
 def test_a_stage_before_its_time_is_a_sentence(tmp_path, capsys):
