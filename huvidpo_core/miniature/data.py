@@ -21,6 +21,7 @@ from huvidpo_core.miniature.loop import Countdown
 from huvidpo_core.miniature.world import Scene, caption, render
 
 SHARD = 64  # scenes
+FEW = 1000  # frames: rendering them takes less time than starting processes
 WIDTH, HEIGHT, FRAMES = 256, 160, 16
 TRAINING_SEED = 2
 
@@ -84,11 +85,12 @@ def render_pools(pools: Iterable[Pool], folder: Path, workers: int) -> None:
     """Render what is missing of the pools into `folder`, logging how long it will take."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = _missing(pools, folder)
-    countdown = Countdown("render", sum(pool.frames_in(shard) for pool, shard in missing))
+    total = sum(pool.frames_in(shard) for pool, shard in missing)
+    countdown = Countdown("render", total)
     render_one = partial(_render_shard, folder=folder)
-    if len(missing) <= 1:  # not worth starting processes for
-        for pool, shard in missing:
-            countdown.add(render_one((pool, shard)))
+    if len(missing) <= 1 or total <= FEW:
+        for job in missing:
+            countdown.add(render_one(job))
         return
     with multiprocessing.get_context("spawn").Pool(workers) as processes:
         for frames in processes.imap_unordered(render_one, missing):

@@ -122,11 +122,19 @@ def needs(
         folder: of the UNet, whose `config.json` says what it is; without one it is Stable Diffusion 1.4's, of pictures
             SDXL's.
     """
-    return _counted((folder / "config.json").read_text() if folder else "", settings, height, width, frames, device)
+    words = (folder / "config.json").read_text() if folder else ""
+    weights, trained, step = _counted(words, replace(settings, optimizer="adamw"), height, width, frames, device)
+    number = torch.float32.itemsize
+    kept = 2 if settings.optimizer == "adamw8bit" else 2 * number  # moments of a number that is trained
+    kept += number if not isinstance(settings, MotionSettings) or settings.average else 0  # the LoRA, or an average
+    return Needs(weights, kept * trained, step, WASTE["cpu" if device == "cpu" else "cuda"])
 
 
 @lru_cache(maxsize=64)
-def _counted(words: str, settings: Settings, height: int, width: int, frames: int, device: str) -> Needs:
+def _counted(
+    words: str, settings: Settings, height: int, width: int, frames: int, device: str
+) -> tuple[float, int, float]:
+    """Bytes of the weights, how many numbers are trained, and the bytes of a step, which no optimizer changes."""
     published, beside = (SD14, BESIDE) if frames else (SDXL, BESIDE_SDXL)
     config = json.loads(words) if words else published
     taught = isinstance(settings, MotionSettings)
@@ -139,17 +147,14 @@ def _counted(words: str, settings: Settings, height: int, width: int, frames: in
     weights = held.itemsize * ((beside if alike else 0) + sum(each.numel() for each in unet.parameters()))
     for parameter in unet.parameters():
         parameter.data = parameter.data.to(held)
-    kept = 2 if settings.optimizer == "adamw8bit" else 2 * torch.float32.itemsize  # of a number that is trained
     norms: Callable[[], AbstractContextManager] = nullcontext
     if taught:
         parameters = motion_parameters(unet.requires_grad_(False))
         for parameter in parameters.values():
             parameter.requires_grad_(True)
-        kept += torch.float32.itemsize if settings.average else 0
         clips = settings.batch
     else:
         parameters = lora.attach(unet, settings.lora, settings.seed)
-        kept += torch.float32.itemsize
         clips = settings.batch * (1 if settings.single else 2)
         if device == "cpu":
             unet.to(memory_format=torch.channels_last)
@@ -159,8 +164,7 @@ def _counted(words: str, settings: Settings, height: int, width: int, frames: in
         _recomputed_alike(unet, low, norms)
     with norms():
         step = measure_step(unet.train(), clips, frames or PICTURE, height // FACTOR, width // FACTOR, low=low)
-    trained = kept * sum(parameter.numel() for parameter in parameters.values())
-    return Needs(weights, trained, step, WASTE["cpu" if device == "cpu" else "cuda"])
+    return weights, sum(parameter.numel() for parameter in parameters.values()), step
 
 
 def measure_step(

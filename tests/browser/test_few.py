@@ -49,6 +49,7 @@ def test_four_to_choose_from(open_page, engine):
 
 def test_they_close_when_another_picture_comes(open_page, engine, tmp_path):
     """By First frame, by an upload, by a clip's settings."""
+    engine.pause = 0.005
     page = open_page()
     clip_made(page)
     cards = page.locator("#few .hv-card")
