@@ -23,7 +23,7 @@ import torch
 from huvidpo_core.training import lora
 from huvidpo_core.training.settings import load_settings
 from tests.benchmarks.alignment import raters
-from tests.benchmarks.alignment.stage import COLUMNS, TRAINED, Stage, Verdict, votes
+from tests.benchmarks.alignment.stage import COLUMNS, TRAINED, VOTES, Stage, Verdict, votes
 
 WAYS = {  # title: source of pairs, loss, labels a pair
     "independent pairs, one label each": ("settings", "huvidpo", 1),
@@ -39,7 +39,7 @@ def main() -> None:
     """Rate, align and compare, for each way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--action", default="helicopter")
-    parser.add_argument("--labels", type=int, default=60)
+    parser.add_argument("--labels", type=int, default=VOTES)
     parser.add_argument("--wrong", type=float, default=0.1, help="share of wrong labels")
     parser.add_argument("--count", type=int, default=24, help="scenes compared")
     parser.add_argument("--settings", default="miniature")

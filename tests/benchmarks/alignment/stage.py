@@ -4,8 +4,9 @@ Every clip begins with a picture that the renderer drew, for only then it is kno
 learned from as in the app: decoded, matched to the first frame's colours, encoded again.
 """
 
+import itertools
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ from huvidpo_core.training.tryout import Tryout
 from tests.benchmarks.rows import mean, ratio, share, written
 from tests.training.made import run_out
 
-TRAINED, ASKED = 4242, 1777  # seeds of the scenes: voted on, and held out
+TRAINED, ASKED = 4242, 1777  # seeds of the scenes: voted on, and asked for afterwards
+VOTES = 60  # scenes that are voted on, or more where more are asked for
 
 FrameRater = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """How much a rater likes each frame of a clip, (f,), given what the renderer makes of the same scene: uint8
@@ -60,12 +62,22 @@ class Stage:
         self.animator = Animator.load(self.profile.video, device=torch.device("cpu"), dtype=torch.float32)
         apply_pack(self.animator.unet, ActionPack.load(PACKS / "miniature" / action))
         self._styles = load_styles()
+        self._voted = VOTES
         self.checks: list[CheckRecord] = []  # of the last training
 
     def scene(self, seed: int, index: int) -> tuple[Scene, str, np.ndarray]:
         """A scene of the action, its whole prompt, and the renderer's clip of it."""
-        scene = Scene.sample(np.random.default_rng([seed, index]), action=self.action)
+        scene = self._sample(seed, index)
         return scene, compose_prompt(caption(scene), None, self._styles[scene.style]), render(scene)
+
+    def held_out(self, count: int) -> Iterator[int]:
+        """Numbers of the first `count` scenes of `ASKED` whose sentences nobody voted on, in whatever style."""
+        voted = {caption(self._sample(TRAINED, index)) for index in range(self._voted)}
+        unheard = (index for index in itertools.count() if caption(self._sample(ASKED, index)) not in voted)
+        return itertools.islice(unheard, count)
+
+    def _sample(self, seed: int, index: int) -> Scene:
+        return Scene.sample(np.random.default_rng([seed, index]), action=self.action)
 
     def animate(self, picture: np.ndarray, text: str, seed: int, steps: int = 0, **how: Any) -> np.ndarray:
         """A clip as the app makes it, by whatever is in the network now; `how`: `Animator.steps`' reference and eta."""
@@ -83,7 +95,7 @@ class Stage:
         "structural" pairs vary a clip that was animated as usual, by two seeds; "structural settings" by two settings,
         too; "real structural" ones the renderer's clip, as DenseDPO varies real ones.
         """
-        made = []
+        made, self._voted = [], max(self._voted, count)
         for index in range(count):
             scene, text, truth = self.scene(seed, index)
             steps, how = (0, 0), {}
@@ -128,11 +140,11 @@ class Stage:
         aligner.use_best()
         return aligner
 
-    def compare(self, count: int, seed: int = ASKED) -> list[Take]:
+    def compare(self, count: int) -> list[Take]:
         """Held-out scenes, each animated without and with the LoRA from the same noise."""
         made = []
-        for index in range(count):
-            scene, text, truth = self.scene(seed, index)
+        for index in self.held_out(count):
+            scene, text, truth = self.scene(ASKED, index)
             with lora.switched_off(self.animator.unet):
                 base = self.animate(truth[0], text, 5000 + index)
             made.append(Take(scene, text, truth, (base, self.animate(truth[0], text, 5000 + index))))

@@ -24,7 +24,7 @@ from huvidpo_core.models import preference
 from huvidpo_core.training import lora
 from huvidpo_core.training.settings import load_settings
 from tests.benchmarks.alignment import raters
-from tests.benchmarks.alignment.stage import COLUMNS, TRAINED, Stage, Verdict, sheet, votes
+from tests.benchmarks.alignment.stage import COLUMNS, TRAINED, VOTES, Stage, Verdict, sheet, votes
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--action", default="helicopter")
     parser.add_argument("--rater", default="moving", choices=("moving", "calm", "faithful"))
-    parser.add_argument("--votes", type=int, default=60)
+    parser.add_argument("--votes", type=int, default=VOTES)
     parser.add_argument("--wrong", type=float, default=0.1, help="share of wrong votes")
     parser.add_argument("--source", default="settings", choices=("settings", "seeds"), help="of the pairs")
     parser.add_argument("--count", type=int, default=24, help="scenes compared")
