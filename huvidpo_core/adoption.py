@@ -37,11 +37,13 @@ class Use:
 
 
 def used(run: RunFolder, packs: Path) -> Use:
-    """What became so far of what this run made; a LoRA that was renamed is followed. Raises UserError for a damaged
-    record."""
+    """What became so far of what this run made; a LoRA that was renamed is followed, and one that was tried before its
+    run was prolonged does not count. Raises UserError for a damaged record."""
     use, kind = _record(run), run.asked()["kind"]
-    if not use.adopted or kind == "teach":
+    if kind == "teach":
         return use
+    if not use.adopted:
+        return use if use.trial and _same(run.path / RESULT, _tried(use, packs)) else Use(use.pack)
     files = PainterLoras(packs).files() if kind == "picture" else _in_use(packs / use.pack)
     name = _called(run, files, use.adopted)
     return use if name == use.adopted else replace(use, adopted=name, former=(*use.former, use.adopted))
@@ -56,6 +58,7 @@ def try_out(run: RunFolder, packs: Path) -> Use:
     pack, use = _pack(run, packs), used(run, packs)
     if use.adopted or _on_trial(use, pack):
         return _keep(run, use)  # clips are made under the name that it has now
+    pack = _without_trial(run, packs)
     name = _free(pack, run.asked()["name"])
     cards.put(pack, name, run.path / RESULT, cards.read_card(run.path / CARD) | {"trial": True})
     return _keep(run, Use(pack.name, trial=name, since=time.time()))
@@ -82,6 +85,7 @@ def adopt(run: RunFolder, packs: Path, name: str = "", more: Mapping[str, Any] |
         before = cards.former(file)  # clips of its round carry the name it was tried under
         cards.write_card(file, card | ({cards.FORMER: before} if before else {}))
     else:
+        pack = _without_trial(run, packs)
         name = name or _free(pack, run.asked()["name"])
         cards.put(pack, name, run.path / RESULT, card, clips)
     _keep(run, replace(use, adopted=name))
@@ -153,6 +157,12 @@ def withdraw(run: RunFolder, packs: Path) -> None:
         cards.remove(pack.preference_file(use.trial))
 
 
+def _without_trial(run: RunFolder, packs: Path) -> ActionPack:
+    """The run's pack, when what was tried of it before it was prolonged is gone."""
+    withdraw(run, packs)
+    return _pack(run, packs)
+
+
 def _record(run: RunFolder) -> Use:
     """As it was written down."""
     try:
@@ -162,6 +172,14 @@ def _record(run: RunFolder) -> Use:
     except (OSError, ValueError) as error:
         raise UserError(f"{run.path / FILE} is damaged ({error}). Delete that file.") from error
     return build(Use, values, FILE)
+
+
+def _tried(use: Use, packs: Path) -> Path:
+    """Where the LoRA on trial lies; a folder, which is no LoRA, where its pack is gone."""
+    try:
+        return ActionPack.load(packs / use.pack).preference_file(use.trial)
+    except UserError:
+        return packs
 
 
 def _in_use(pack: Path) -> dict[str, Path]:

@@ -183,6 +183,22 @@ def test_a_run_that_was_prolonged_gives_another_lora(trainings):
     assert trainings.adopt(run) == "rain/calm-2" and pack(trainings).preferences == ("calm", "calm-2")
 
 
+def test_what_was_tried_before_a_run_was_prolonged_is_not_what_it_gives(trainings):
+    """Neither put to use under the new run's card nor tried on: the new LoRA takes its place, and its votes begin
+    anew."""
+    for again in (trainings.adopt, lambda run: trainings_try(trainings, run)):
+        run = finish(begun(trainings, "calm"))
+        before = trainings_try(trainings, run)
+        finish(run, b"a longer LoRA")
+        assert trainings.use(run).trial == ""
+        again(run)
+        use, kept = trainings.use(run), pack(trainings).preference_file("calm").read_bytes()
+        assert kept == b"a longer LoRA" == (run.path / RESULT).read_bytes() and use.since != before.since
+        assert pack(trainings).preferences == ("calm",) and "calm" in (use.trial, use.adopted)
+        cards.remove(pack(trainings).preference_file("calm"))
+        trainings.remove(run)
+
+
 def test_a_lora_of_the_bare_base_has_no_pack_to_lie_beside(trainings):
     """It is trained, but neither tried out nor adopted."""
     run = finish(begun(trainings, pack=""))
