@@ -48,6 +48,7 @@ from huvidpo_core.sharing import exports_folder
 from huvidpo_core.studio import Studio
 from huvidpo_core.supply import BEGINNING, GOOD, RatedStock, Stock
 from huvidpo_core.taught import Taught
+from huvidpo_core.training.kinds import REWARDS
 from huvidpo_core.training.record import Kind, RunFolder, RunState
 from huvidpo_core.trainings import Trainings
 from huvidpo_core.viewing import View
@@ -62,6 +63,7 @@ __all__ = [
     "FIRST_FRAMES",
     "GOOD",
     "READY",
+    "REWARDS",
     "Clip",
     "Engine",
     "Footage",

@@ -154,7 +154,7 @@ class Trainings(Runs):
         chosen = {name: value for name, value in changes.items() if value is not None}
         if kind == "teach":
             return replace(load_motion_settings(source or own), **chosen).check()
-        return replace(load_settings(source or own, ASSETS / kind), **chosen).check()
+        return load_settings(source or own, ASSETS / kind).changed(**chosen)
 
     def needs(self, settings: "AlignSettings | MotionSettings", kind: Kind = "align") -> str:
         """How much memory a training of a kind with these settings will take, as a sentence; takes seconds. Raises

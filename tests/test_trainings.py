@@ -209,6 +209,16 @@ def until(true) -> bool:
     return true()
 
 
+def test_a_beta_goes_with_the_loss_it_was_found_for(engine):
+    """Another loss over the same mean keeps a preset's; one over a sum, or of single clips, has it measured, unless it
+    comes with one of its own."""
+    for preset, loss, beta in (
+        ("densedpo", "dense", 500), ("densedpo", "huvidpo", 500), ("densedpo", "dense-sum", 0), ("huvidpo", "kto", 0),
+    ):  # fmt: skip
+        assert engine.trainings.settings(preset, loss=loss).beta == beta
+    assert engine.trainings.settings("huvidpo", loss="kto", beta=25.0).beta == 25
+
+
 def test_a_run_is_a_process_of_its_own_with_a_record(engine, run, interpreter):
     """It is asked to resume this run, on the app's own device; what it prints is in the log; it is running for whoever
     opens the folder, is not started twice or removed; killed, it has died without a zombie, and can be started again

@@ -58,7 +58,8 @@ def calibrate(margins: Tensor, *, kind: str = "huvidpo", frames: float = 1.0, ta
     """The beta with which a margin of typical size has the gradient factor `target`: sigmoid(-reward) = target.
 
     reward = beta/2 * margin ("dense-sum", "kto": beta * margin), so beta is log((1 - target) / target), times 2 (1), by
-    median |margin|.
+    median |margin|. For "kto", whose own pull is sigmoid(reward) sigmoid(-reward), the target thus sets the reward that
+    a preference loss would have there.
 
     Args:
         margins: (n,), what `Objective.margins` gives for the same kind; see above where from.

@@ -166,13 +166,13 @@ class Singles(Objective):
         """The accuracy is over all pairs of a good and a bad clip (`single.in_order`)."""
         gain, verdict = gains(policy[0], reference[0], mask), mask.sum(1).sign()
         good = verdict > 0
-        factors = torch.sigmoid(-verdict * self.beta * (gain - max(0.0, self.level)))
+        lost = torch.sigmoid(-verdict * self.beta * (gain - max(0.0, self.level)))
         both = int(good.sum()) * int((~good).sum())
         return [
             _mean(-gain[good]),
             _mean(-gain[~good]),
             Mean(in_order(gain, good).item() if both else 0.0, both),
-            _mean(factors),
+            _mean(lost * (1 - lost)),
             Mean(1.0, len(gain)),
         ]
 

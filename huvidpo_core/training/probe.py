@@ -5,6 +5,7 @@ from collections.abc import Generator
 import torch
 from torch import Tensor, nn
 
+from huvidpo_core.errors import UserError
 from huvidpo_core.training import lora
 from huvidpo_core.training.calibrate import Calibration, calibrate
 from huvidpo_core.training.crew import Crew
@@ -27,6 +28,9 @@ def measure_beta(
 
     A generator that pauses after every step and look, and says how many of both are left; it returns a `Calibration`,
     or None where the pass met no label or moved nothing. Closed before its end it leaves the LoRA as it was, too.
+
+    Raises:
+        UserError: the pass has diverged, in this process or another.
     """
     before = {name: value.detach().clone() for name, value in parameters.items()}
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.lr, weight_decay=0.0)
@@ -58,6 +62,11 @@ def measure_beta(
         for value in parameters.values():
             value.grad = None
     all_margins = torch.cat(looks)
+    if not all(crew.all_told(bool(all_margins.isfinite().all()))):
+        raise UserError(
+            "The training has diverged while beta was measured: the clips' errors are no finite numbers. Start anew "
+            "with a smaller learning rate."
+        )
     if not all_margins.count_nonzero() * 2 > all_margins.numel():
         return None
     mask = [sum(value != 0 for value in pair.mask[: draws.frames]) for pair in draws.pairs]

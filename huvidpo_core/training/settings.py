@@ -2,13 +2,13 @@
 frames in `assets/picture/*.toml`."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from huvidpo_core.config import ASSETS
 from huvidpo_core.errors import UserError
-from huvidpo_core.training.kinds import KINDS, KTO, LOSS_TYPES
+from huvidpo_core.training.kinds import ALIKE, KINDS, KTO, LOSS_TYPES
 from huvidpo_core.training.presets import load, require
 
 PRESETS = ASSETS / "align"
@@ -89,6 +89,17 @@ class AlignSettings:
     def single(self) -> bool:
         """Whether it learns from clips that were judged alone, not from pairs."""
         return self.loss == KTO
+
+    def changed(self, **changes: Any) -> "AlignSettings":
+        """These settings with changes, checked. Raises UserError.
+
+        Where the loss becomes one in which the same beta would pull otherwise, and none comes with it, beta is
+        measured: DenseDPO's 500 for each frame is thirty times too strong for a sum of fifteen.
+        """
+        loss = changes.get("loss", self.loss)
+        if loss != self.loss and not {loss, self.loss} <= set(ALIKE):
+            changes = {"beta": 0.0} | changes
+        return replace(self, **changes).check()
 
     def check(self) -> "AlignSettings":
         """These settings, or a UserError that names the one that is out of range."""

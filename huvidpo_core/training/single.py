@@ -34,10 +34,12 @@ def kto_loss(
     g, a clip's `gains`, is by how much the policy has become better on it than the reference. `level`, the estimate of
     the KL divergence in KTO, is the mean of g over clips, 0 at least and without gradient: a clip must gain more than
     clips do on the whole. Diffusion-KTO (Li et al. 2024, Eq. 8; the sigmoid utility) after KTO (Ethayarajh et al.
-    2024). As in its code, beta (1000 there) has no 1/2: the beta of "huvidpo" halved gives the same pull
-    (`calibrate.equivalents`).
+    2024). As in its code, beta (1000 there) has no 1/2: the beta of "huvidpo" halved gives the same reward
+    (`calibrate.equivalents`). The pull is another matter: of a clip's gain it is beta sigmoid(r) sigmoid(-r), beta/4
+    while the policy is untrained and half of that of "huvidpo" at the same reward; it ends on both sides, for a clip
+    that is lost as for one that is won.
 
-    An untrained policy loses 1/2 times the mean weight, with a gradient factor of beta/4.
+    An untrained policy loses 1/2 times the mean weight.
 
     Args:
         policy: (b, f) mean squared errors.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from huvidpo_core.config import Action
-from huvidpo_core.engine import BEGINNING, GOOD, Lora, RatedStock, RunState, Stock
+from huvidpo_core.engine import BEGINNING, GOOD, REWARDS, Lora, RatedStock, RunState, Stock
 from huvidpo_core.ui import words
 from huvidpo_core.ui.run_words import Row, many
 
@@ -83,13 +83,18 @@ def facts(asked: Mapping[str, Any], beta: float) -> list[str]:
         f"{what} of {several(asked['raters'])}" if asked.get("raters") else f"everybody's {what}",
         _learned(asked),
         "Diffusion-DPO on pictures" if dpo else f"{settings['loss']} loss",
-        f"beta {beta or settings['beta']:.4g}{' (measured)' if beta and not settings['beta'] else ''}"
-        if beta or settings["beta"]
-        else "beta is measured",
+        _beta(settings, beta),
         f"learning rate {settings['lr']:g}",
         f"rank {settings['lora']['rank']}",
         f"begun {words.when(asked.get('created', 0))}",
     ]
+
+
+def _beta(settings: Mapping[str, Any], measured: float) -> str:
+    if not (beta := measured or settings["beta"]):
+        return "beta is measured"
+    how = "measured; " if measured and not settings["beta"] else ""
+    return f"beta {beta:.4g} ({how}reward: {REWARDS[settings['loss']]})"
 
 
 def loras_table(loras: Sequence[Lora], moves: bool = True) -> str:

@@ -74,6 +74,7 @@ def test_the_level_follows_what_clips_gain(tmp_path):
     seen = []
     for record in training.run():
         if isinstance(record, StepRecord):
+            assert 0 < record.gradient_factor <= 0.25  # sigmoid(r) sigmoid(-r)
             parts = [change for change in (record.winner_change, record.loser_change) if change is not None]
             drawn = training._draws.at(record.step - 1).batch.mask.sum(1) > 0
             counts = [count for count in (int(drawn.sum()), int((~drawn).sum())) if count]

@@ -53,3 +53,14 @@ def test_clips_that_do_not_differ_leave_no_beta_to_measure(tmp_path, monkeypatch
         made.latents[f"l{i}"] = made.latents[f"w{i}"].clone()
     with pytest.raises(UserError, match="hardly differ"):
         next(aligner(tmp_path, replace(SETTINGS, beta=0.0), learned=made).run())
+
+
+def test_too_large_a_learning_rate_is_a_sentence(tmp_path, monkeypatch):
+    """The pass diverges, as the training would; the LoRA is as it was."""
+    monkeypatch.setattr(probe, "STEPS", 3)
+    monkeypatch.setattr(probe, "LOOKS", 4)
+    training = aligner(tmp_path, replace(SETTINGS, beta=0.0, lr=1e30))
+    before = values(training)
+    with pytest.raises(UserError, match="diverged while beta was measured"):
+        next(training.run())
+    assert same(values(training), before)

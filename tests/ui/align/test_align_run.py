@@ -36,7 +36,9 @@ def test_a_run_is_followed_stopped_resumed_and_removed(form, view, engine):
     seen = parts(engine)
     assert seen["live"] and seen["can_stop"] and not seen["can_remove"] and seen["can_resume"] == ""
     assert f"of {STEPS}" in seen["head"] and "left" in seen["head"] and "votes of Anna" in seen["head"]
-    assert "beta 800 (measured)" in seen["head"] and seen["plots"].count("<figure") == 5
+    assert (
+        "beta 800 (measured; reward: half of it times the mean" in seen["head"] and seen["plots"].count("<figure") == 5
+    )
     assert seen["checks"] == ((0, 4), 0) and "Step 4" in seen["clips"] and seen["clips"].count("<video") == 4
     assert f'data-run="{name}" aria-pressed="true"' in seen["list"]
     view.act(lambda run: run.ask_to_stop())(name)
