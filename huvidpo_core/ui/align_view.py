@@ -39,8 +39,9 @@ def look(engine: Engine, chosen: str, step: int) -> tuple[str, dict[str, Any]]:
 def _of_run(engine: Engine, run: RunFolder, asked: dict[str, Any], state: RunState) -> dict[str, Any]:
     checks, settings = run.metrics("check"), asked["settings"]
     beta = checks[-1].get("beta", 0.0) if checks else 0.0
+    facts = said.facts(asked, beta, unheld=bool(checks) and checks[-1].get("accuracy") is None)
     head = run_head(
-        said.action_title(asked, engine.actions), asked["name"], said.facts(asked, beta), state,
+        said.action_title(asked, engine.actions), asked["name"], facts, state,
         state.status == "running" and run.asked_to_stop, run_view.last_words(run),
     )  # fmt: skip
     least = None if asked["kind"] == "picture" else settings["least_motion"]

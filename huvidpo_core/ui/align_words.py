@@ -74,14 +74,15 @@ def row(name: str, asked: Mapping[str, Any], state: RunState, actions: Mapping[s
     return Row(name, action_title(asked, actions), about, state, waits)
 
 
-def facts(asked: Mapping[str, Any], beta: float) -> list[str]:
-    """What a run was asked for; `beta` is what was measured."""
+def facts(asked: Mapping[str, Any], beta: float, unheld: bool = False) -> list[str]:
+    """What a run was asked for; `beta` is what was measured; `unheld`: its checks have nothing that was held out."""
     settings, what = asked["settings"], "ratings" if "good" in asked else "votes"
     what = "choices" if "choices" in asked else what
     dpo = asked.get("kind") == "picture" and settings["loss"] == "huvidpo"  # with one picture for a frame the same
     return [
         f"{what} of {several(asked['raters'])}" if asked.get("raters") else f"everybody's {what}",
         _learned(asked),
+        *(["none held back: too few, so that no check can end it for what it learns"] if unheld else []),
         "Diffusion-DPO on pictures" if dpo else f"{settings['loss']} loss",
         _beta(settings, beta),
         f"learning rate {settings['lr']:g}",

@@ -36,9 +36,7 @@ def test_a_run_is_followed_stopped_resumed_and_removed(form, view, engine):
     seen = parts(engine)
     assert seen["live"] and seen["can_stop"] and not seen["can_remove"] and seen["can_resume"] == ""
     assert f"of {STEPS}" in seen["head"] and "left" in seen["head"] and "votes of Anna" in seen["head"]
-    assert (
-        "beta 800 (measured; reward: half of it times the mean" in seen["head"] and seen["plots"].count("<figure") == 5
-    )
+    assert "beta 800 (measured; reward: half of it times" in seen["head"] and seen["plots"].count("<figure") == 5
     assert seen["checks"] == ((0, 4), 0) and "Step 4" in seen["clips"] and seen["clips"].count("<video") == 4
     assert f'data-run="{name}" aria-pressed="true"' in seen["list"]
     view.act(lambda run: run.ask_to_stop())(name)
@@ -67,6 +65,16 @@ def test_what_failed_or_died_says_so_and_can_go_on(form, engine):
     seen = parts(engine)
     assert "Ended unexpectedly" in seen["list"] and "ended without a word" in seen["head"]
     assert (seen["can_resume"], seen["live"]) == ("Resume", False)
+
+
+def test_a_run_that_holds_nothing_back_says_so(form, engine):
+    """Of three pairs none are left to check on, and the checks say None."""
+    engine.trainings.pause = 0.01
+    run = begin(form)
+    until(run, "finished")
+    assert "none held back" not in parts(engine)["head"]
+    run.note("check", {**run.metrics("check")[-1], "accuracy": None, "loss": None})
+    assert "none held back: too few" in parts(engine)["head"]
 
 
 def test_only_what_changed_is_sent(form, view, engine):
