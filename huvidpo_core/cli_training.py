@@ -76,6 +76,12 @@ def add_commands(commands: "argparse._SubParsersAction") -> None:
     paint.add_argument("--name", default="", help="of the LoRA")
     paint.set_defaults(run=align_first_frame)
 
+    for command in (learn, paint):
+        command.add_argument(
+            "--adopt",
+            action="store_true",
+            help="put the finished LoRA to use, without a blind round: Create has it then",
+        )
     for command in (motion, learn, paint):
         command.add_argument("--output", type=Path, required=True, help="folder of the run, its record and its result")
         command.add_argument("--resume", action="store_true", help="continue the run in --output where it was stopped")
@@ -146,6 +152,7 @@ def _carry_out(
     run = trainings.open(options.output)
     if options.resume and options.steps is None and run.state().status == "finished" and trainings.result(run).exists():
         _say(trainings, f"There is nothing left to do: {run.state().message}", sys.stderr)
+        _put_to_use(options, trainings, run)
         _say(trainings, str(trainings.result(run)))
         return
     stop = threading.Event()
@@ -154,12 +161,22 @@ def _carry_out(
         follow(_told(lines, trainings.carry_out(run, stop)))
         words = str(trainings.result(run))
         _say(trainings, run.state().message, sys.stderr)
+        _put_to_use(options, trainings, run)
     except Stopped:
         words = f"Stopped. Continue with: python -m huvidpo_core {COMMANDS[kind]} --resume --output {run.path}"
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     _say(trainings, words)
+
+
+def _put_to_use(options: argparse.Namespace, trainings: Trainings, run: RunFolder) -> None:
+    """Where that was asked for of a LoRA, once for all processes. Raises UserError."""
+    if not getattr(options, "adopt", False):
+        return
+    with trainings.one_for_all() as leads:
+        if leads:
+            sys.stderr.write(f"Create has it as '{trainings.adopt(run)}'.\n")
 
 
 def _for_all(settings: S) -> tuple[S, list[str]]:

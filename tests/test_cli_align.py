@@ -75,7 +75,8 @@ def run(profile, packs, tmp_path, monkeypatch, capsys):
 
 def test_a_whole_run_resumed_and_put_to_use(run, profile, packs, tmp_path):
     """Three steps on a dataset: the LoRA's path on stdout, its record finished, its figures those of the settings. To
-    resume it takes the run's own profile; with more steps it goes on; the result loads as Create loads it."""
+    resume it takes the run's own profile; with more steps it goes on; --adopt puts it to use, once, and it loads as
+    Create loads it."""
     make_dataset(tmp_path / "votes", profile)
     output = tmp_path / "out" / "run"
     asked = ["--action", ACTION, "--dataset", tmp_path / "votes", "--settings", tmp_path / "mine.toml"]
@@ -102,8 +103,9 @@ def test_a_whole_run_resumed_and_put_to_use(run, profile, packs, tmp_path):
     assert run("--resume", "--action", ACTION, "--steps", 5, "--output", output)[0] == 0
     assert record.state().step == 5 and record.asked()["settings"]["steps"] == 5
 
-    trainings = engine.Engine(profile, tmp_path / "data").trainings
-    assert trainings.adopt(record) == f"{ACTION}/bright"
+    for status, words in ((0, f"Create has it as '{ACTION}/bright'"), (2, "in use already, as 'bright'")):
+        found, _, err = run("--resume", "--adopt", "--output", output)
+        assert found == status and words in err
     pack = ActionPack.load(packs / profile.family / ACTION)
     PackMenu(packs / profile.family).check(f"{ACTION}/bright")
     unet = Animator.load(profile.video, device=torch.device("cpu"), dtype=torch.float32).unet
