@@ -18,6 +18,7 @@ from huvidpo_core.config import Action
 from huvidpo_core.errors import UserError
 from huvidpo_core.models.menu import PackMenu
 from huvidpo_core.pairing import Order
+from huvidpo_core.preferences.judges import is_automatic
 from huvidpo_core.preferences.records import Estimate
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.supply import Supply
@@ -41,6 +42,7 @@ class Score:
     ties: int
     losses: int
     win_rate: Estimate | None  # 0..1 over the rated pairs, a tie counting half; None before the first vote
+    uncounted: int = 0  # of the pairs, judged by automatic raters whose votes do not count here
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,25 @@ class BlindRounds:
         self._order(action, self._unseen(action, (), (), pairs), one, other)
 
     def score(self, run: RunFolder) -> Score:
-        """What was said so far in this run's rounds: blind votes on scenes that it was not trained on. Raises
-        UserError."""
+        """What was said so far in this run's rounds: blind votes on scenes that it was not trained on, by the raters
+        whose votes were asked for when it began, or else by people. Raises UserError."""
         asked, new = run.asked(), self._new_sides(run)
+        named = asked.get("raters")
         said: dict[str, list[float]] = defaultdict(list)
+        uncounted: set[str] = set()
         for answer in self.supply.store.votes.history(action=asked["action"]):
-            counts = answer.pair in new and answer.blind and answer.repeat_of is None
-            if counts and answer.ballot.choice in _SCORE and answer.rater in (asked.get("raters") or [answer.rater]):
+            if answer.pair not in new or answer.ballot.choice not in _SCORE:
+                continue
+            automatic = is_automatic(answer.rater)
+            if not (answer.rater in named if named else not automatic):
+                uncounted |= {answer.pair} if automatic else set()
+            elif answer.blind and answer.repeat_of is None:
                 left = _SCORE[answer.ballot.choice]
                 said[answer.pair].append(left if answer.left == new[answer.pair] else 1 - left)
         votes = Counter(score for scores in said.values() for score in scores)
         rates = [sum(scores) / len(scores) for scores in said.values()]
-        return Score(len(new), len(said), votes[1.0], votes[0.5], votes[0.0], win_rate(rates) if rates else None)
+        rate = win_rate(rates) if rates else None
+        return Score(len(new), len(said), votes[1.0], votes[0.5], votes[0.0], rate, len(uncounted))
 
     def _new_sides(self, run: RunFolder) -> dict[str, str]:
         """The new model's clip in each pair of this run's rounds, by the pair's id."""

@@ -12,6 +12,7 @@ from huvidpo_core.config import Action, load_actions, load_profile, load_styles
 from huvidpo_core.errors import UserError
 from huvidpo_core.models import cards
 from huvidpo_core.models.packs import ActionPack
+from huvidpo_core.preferences.judges import ProfileRater
 from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.training.record import CARD
@@ -130,6 +131,28 @@ def test_the_score_counts_the_blind_votes_of_those_who_taught_it(rounds, run, or
     score = rounds.score(run)
     assert (score.pairs, score.rated, score.wins, score.ties, score.losses) == (8, 6, 4, 1, 1)
     assert score.win_rate == win_rate([1, 1, 1, 0, 0.5, 1])
+
+
+@pytest.mark.parametrize("judge", [ProfileRater.name, "VLM see-1"])
+@pytest.mark.parametrize("asked_for", [False, True])
+def test_a_machine_counts_only_where_it_was_asked_for(rounds, trainings, orders, store, judge, asked_for):
+    """Begun without names, a training is judged by people, whoever they are; by an automatic rater where it was begun
+    with that one."""
+    if asked_for:
+        vote(store, judge, "t1")
+    raters = [judge] if asked_for else []
+    run = finish(trainings.prepare("rain", trainings.settings("huvidpo"), name="calm", raters=raters))
+    rounds.make(run)
+    make_pairs(store, orders[:3])
+    for _ in range(3):
+        vote(store, judge, "1")
+    score = rounds.score(run)
+    assert (score.rated, score.uncounted) == ((3, 0) if asked_for else (0, 3))
+    assert bool(score.win_rate) == asked_for
+    for _ in range(3):
+        vote(store, "bob", "2")
+    score = rounds.score(run)
+    assert (score.wins, score.losses) == ((3, 0) if asked_for else (0, 3))
 
 
 def test_an_answer_that_was_given_after_the_models_were_named_does_not_count(rounds, run, orders, store):

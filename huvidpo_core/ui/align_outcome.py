@@ -20,6 +20,7 @@ UNSEEN = (
     "scenes it was not trained on; nothing says which is which. In use, the LoRA stands under Drawn by in Create.</p>"
 )
 UNJUDGED = "It can be put to use as soon as one pair of the round is judged."
+MACHINES = "Automatic raters have judged {} of the round. A machine's votes do not count here: judge them yourself."
 UNLEARNED = "Nothing was learned that held up, so there is nothing to use and nothing to compare."
 NO_PACK = "This LoRA was trained on the bare base model; a LoRA is put to use beside an action pack."
 
@@ -38,6 +39,8 @@ def helped_words(
         parts.append(_score(score))
     if on_trial and not adopted and not (score and score.rated):
         parts.append(f'<p class="hv-hint">{UNJUDGED}</p>')
+    if on_trial and score and score.uncounted and not (whose or score.rated):
+        parts.append(words.message(MACHINES.format(many(score.uncounted, "pair"))))
     if on_trial and (said := _making(queue)):
         parts.append(f'<p class="hv-hint" role="status">{said}</p>')
     if on_trial and score and score.pairs > score.rated:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import gradio as gr
@@ -141,6 +142,17 @@ def test_the_verdict_goes_by_the_interval(rate, verdict):
     assert verdict in words and "Another round" not in words
     assert ("Rate the 6 pairs of the round that still wait." in words) == (rate.value == 0.6)
     assert "<b>" not in outcome.helped_words("", True, None, PairQueue(0, "", 0, "<b>full</b>"), "Rain")
+
+
+def test_a_machines_votes_are_told_not_to_count():
+    """Where people are to judge and none has; not once one has, nor where it is said whose count."""
+    queue = PairQueue(0, "", 0, "")
+    score = Score(8, 0, 0, 0, 0, None, uncounted=8)
+    wanted = "Automatic raters have judged 8 pairs of the round. A machine's votes do not count here"
+    assert wanted in unescape(outcome.helped_words("", True, score, queue, "Rain"))
+    one = replace(score, rated=1, wins=1, win_rate=Estimate(1.0, 0.2, 1.0))
+    for seen, whose in ((one, ()), (score, ["Anna"]), (replace(score, uncounted=0), ())):
+        assert "machine" not in outcome.helped_words("", True, seen, queue, "Rain", whose)
 
 
 def test_pairs_that_teach_nothing_are_told(form):
