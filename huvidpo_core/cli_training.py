@@ -53,7 +53,12 @@ def add_commands(commands: "argparse._SubParsersAction") -> None:
     source.add_argument("--votes", action="store_true", help="learn from what the data folder holds; the default")
     source.add_argument("--dataset", type=Path, help="learn from a videofolder dataset, as `export` writes it")
     learn.add_argument("--settings", default="", help=_SETTINGS.format("align"))
-    learn.add_argument("--rater", action="append", default=[], help="this rater's votes only; may be repeated")
+    learn.add_argument(
+        "--rater",
+        action="append",
+        default=[],
+        help="this rater's votes only; may be repeated; if not given, people's, or where none voted, everybody's",
+    )
     learn.add_argument(
         "--loss",
         help="huvidpo, dense, dense-sum or kto, in place of the settings', where "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from huvidpo_core import media
 from huvidpo_core.config import Action, Style, compose_prompt
 from huvidpo_core.errors import UserError
+from huvidpo_core.preferences.judges import is_automatic
 from huvidpo_core.preferences.pairs import RatedClip, TrainingPair, from_ratings, from_votes, mask_of
 from huvidpo_core.preferences.picture_choices import PictureChoice, as_pairs
 from huvidpo_core.preferences.records import Answer, Rating
@@ -107,6 +108,17 @@ class Supply:
     def raters(self) -> list[str]:
         """Who has voted or rated, by name. Raises UserError."""
         return self.store.votes.raters()
+
+    def counted(self, action: str, raters: Sequence[str] = ()) -> list[str]:
+        """Whose votes on pairs of an action count where these raters were asked for, everybody's if nobody is named.
+
+        An automatic rater counts where it was asked for by name, or where no person has voted. Raises UserError.
+        """
+        known = self.raters()
+        people = [rater for rater in known if not is_automatic(rater)]
+        if raters or len(people) == len(known) or not (people and self.stock(action, people).pairs):
+            return list(raters)
+        return people
 
     def votes(self, action: str, raters: Collection[str] = ()) -> "Source":
         """What these raters, by default all, teach of an action. Raises UserError: nothing to learn from."""

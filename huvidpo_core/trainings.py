@@ -71,7 +71,7 @@ class Trainings(Runs):
             output: the run's folder; one below the data folder's `runs` if not given.
             dataset: a `videofolder` dataset in place of the votes of this data folder; not for the loss "kto", which
                 learns from ratings of single clips.
-            raters: whose votes; everybody's if none are named, and then raters who disagree cancel out.
+            raters: whose votes; if none are named, people's (`Supply.counted`), of whom those who disagree cancel out.
             name: of the LoRA; the run's own if not given.
             pack: the action pack that the clips were made with; the action's own if not given, "" for none.
 
@@ -91,6 +91,7 @@ class Trainings(Runs):
         beside = ActionPack.load(self._packs / pack) if pack else None
         if beside and name:
             cards.free_file(beside, name)
+        raters = raters if dataset else self._counted(action, settings, raters)
         source = self._source(action, settings, dataset, raters)
         path = (output or self.fresh_folder(action)).absolute()
         run = RunFolder.create(
@@ -129,6 +130,10 @@ class Trainings(Runs):
         if settings.single:
             return self.supply.ratings(action, raters)
         return self.supply.dataset(dataset, action) if dataset else self.supply.votes(action, raters)
+
+    def _counted(self, action: str, settings: "AlignSettings", raters: Sequence[str]) -> list[str]:
+        """Whose votes count; ratings of single clips are people's anyway."""
+        return list(raters) if settings.single else self.supply.counted(action, raters)
 
     def _free_name(self, action: str) -> str:
         """For a LoRA that nobody has named."""
@@ -177,7 +182,8 @@ class Trainings(Runs):
         self.known(preset, "align")
         settings = self.settings(preset, **changes)
         if name:  # else the second gets a name of its own
-            self.refuse_twice("align", settings, action=action, raters=list(raters), name=name)
+            counted = self._counted(action, settings, raters)
+            self.refuse_twice("align", settings, action=action, raters=counted, name=name)
         run = self.prepare(action, settings, raters=raters, name=name or self._free_name(action))
         self.start(run)
         return run

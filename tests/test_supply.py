@@ -7,6 +7,7 @@ import pytest
 from huvidpo_core import media
 from huvidpo_core.config import load_actions, load_styles
 from huvidpo_core.errors import UserError
+from huvidpo_core.preferences.judges import ProfileRater
 from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.recipe import Recipe
@@ -42,6 +43,24 @@ def test_pairs_decided_and_disputed(supply):
     assert supply.raters() == ["ann", "bob"] and supply.counts() == {"rain": 6}
     lessons = supply.votes("rain", ["bob"]).pairs
     assert sorted((each.first, any(each.mask)) for each in lessons) == [("pa", True), ("qb", True), ("ra", False)]
+
+
+def test_a_machine_counts_where_it_is_asked_for_or_alone(supply):
+    """Of one action; on another nobody but it may have voted. People who were shown a pair and said nothing are not
+    there yet."""
+    judge, vlm = ProfileRater.name, "VLM see-1"
+    for name in ("p", "q"):
+        add_pair(supply.store, name)
+        add_pair(supply.store, f"{name}s", "smile")
+    assert supply.counted("rain") == []
+    for machine in (judge, vlm):
+        for action in ("rain", "rain", "smile"):
+            vote(supply, machine, "b", action)
+    supply.store.votes.show("ann", "rain")
+    assert supply.counted("rain") == [] and supply.counted("rain", [vlm, "ann"]) == [vlm, "ann"]
+    vote(supply, "ann", "a")
+    assert supply.counted("rain") == ["ann"] and supply.counted("smile") == []
+    assert supply.counted("rain", [judge]) == [judge]
 
 
 def rate(supply, clip, score, rater="ann", action="rain"):

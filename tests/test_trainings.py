@@ -13,6 +13,7 @@ import pytest
 from huvidpo_core import media, runs
 from huvidpo_core.engine import Engine
 from huvidpo_core.errors import UserError
+from huvidpo_core.preferences.judges import ProfileRater
 from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.training.record import RunFolder
 from huvidpo_core.training.settings import AlignSettings, load_settings
@@ -106,6 +107,23 @@ def test_nothing_to_learn_from_is_refused_before_anything_is_written(engine, vot
     with pytest.raises(UserError, match="no longer there"):
         engine.trainings.prepare(ACTION, settings, raters=["bob"])
     assert len(list((engine.data / "runs").iterdir())) == 1
+
+
+def test_people_are_learned_from_and_a_machine_where_it_is_named(engine, vote, monkeypatch):
+    """As the command line and programs ask: without names a judge that contradicts a person does not count, and the
+    run says whose votes do; by name, or where nobody else has voted, it does. A press comes twice here, too."""
+    judge, settings, trainings = ProfileRater.name, AlignSettings(), engine.trainings
+    vote(judge, 0, "b")
+    alone = trainings.prepare(ACTION, settings)
+    vote("ann", 0, "a")
+    people, machine = trainings.prepare(ACTION, settings), trainings.prepare(ACTION, settings, raters=[judge])
+    for run, raters, winner in ((alone, [], "b0"), (people, ["ann"], "a0"), (machine, [judge], "b0")):
+        assert run.asked()["raters"] == raters
+        assert [(pair.first, any(pair.mask)) for pair in Source.load(run.path).pairs] == [(winner, True)]
+    monkeypatch.setattr(trainings, "start", lambda run: run.tell(status="running"))
+    assert trainings.begin(ACTION, name="mine").asked()["raters"] == ["ann"]
+    with pytest.raises(UserError, match="running already"):
+        trainings.begin(ACTION, name="mine")
 
 
 def test_a_button_pressed_twice_begins_one_training(engine, vote, tmp_path, monkeypatch):

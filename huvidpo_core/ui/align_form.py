@@ -65,9 +65,8 @@ class AlignForm:
     ) -> RunFolder:  # fmt: skip
         """Start a training; None: as the preset says. Raises `gr.Error`."""
         with told():
-            counted, _ = self._counted(action, raters, loss)
             return self.engine.trainings.begin(
-                action, preset, raters=counted, name=(name or "").strip(), loss=loss or None,
+                action, preset, raters=raters or (), name=(name or "").strip(), loss=loss or None,
                 steps=whole("Steps", steps), beta=beta, lr=lr,
             )  # fmt: skip
 
@@ -99,16 +98,14 @@ class AlignForm:
         return [words, gr.Button(interactive=stock.enough)]
 
     def _counted(self, action: str, raters: list[str] | None, loss: str) -> tuple[list[str], list[str]]:
-        """Whose votes count, by name, everybody's if nobody is named; and how to say so. Where nobody was chosen these
-        are people, unless only automatic raters have voted, who never rate clips alone."""
+        """Whose votes count, as `Trainings.prepare` has it, everybody's if nobody is named; and how to say so."""
         supply, chosen = self.engine.trainings.supply, raters or []
-        known = supply.raters()
-        people = [rater for rater in known if not is_automatic(rater)]
-        if chosen or loss == KTO or len(people) == len(known):
+        if chosen or loss == KTO:
             return chosen, chosen
-        if people and supply.stock(action, people).pairs:
-            return people, ["people"]
-        return [], ["automatic raters"] if supply.stock(action).pairs else []
+        if counted := supply.counted(action):
+            return counted, ["people"]
+        machines = any(map(is_automatic, supply.raters())) and supply.stock(action).pairs
+        return [], ["automatic raters"] if machines else []
 
     def fill(self, preset: str) -> list[Any]:
         """What a preset says: in words, loss, steps, beta, learning rate."""

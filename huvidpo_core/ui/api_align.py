@@ -24,8 +24,8 @@ class AlignApi:
 
         Args: action: a key of assets/actions.toml; loss: "huvidpo", "dense", "dense-sum", or "kto", which learns from
         ratings of single clips, the preset's if empty; steps: at most, 0 for twelve passes over the pairs, the preset's
-        if not given; preset: of assets/align, the profile's own if empty; rater: whose votes, everybody's if empty;
-        name: of the LoRA.
+        if not given; preset: of assets/align, the profile's own if empty; rater: whose votes, people's if empty, or
+        everybody's where no person has voted; name: of the LoRA.
 
         Returns: the run's name, for /align_status and /align_stop.
         """

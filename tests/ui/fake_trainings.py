@@ -58,6 +58,9 @@ class FakeSupply:
     def counts(self) -> dict[str, int]:
         return {action: stock.pairs for action, stock in self.given.items()}
 
+    def counted(self, action: str, raters: Collection[str] = ()) -> list[str]:
+        return list(raters)
+
     def raters(self) -> list[str]:
         return ["Anna", "Ben"]
 
