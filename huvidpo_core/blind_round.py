@@ -36,22 +36,36 @@ _SCORE = {"left": 1.0, "tie": 0.5, "both_bad": 0.5, "right": 0.0}
 class Score:
     """How the new LoRA does against what it was trained on."""
 
-    pairs: int  # made so far
-    rated: int  # of these, by the raters whose votes were learned from
+    pairs: int  # made so far, less those that were never judged and whose clips are gone
+    rated: int  # of these, by the raters who count here
     wins: int  # votes for the new one
     ties: int
     losses: int
     win_rate: Estimate | None  # 0..1 over the rated pairs, a tie counting half; None before the first vote
     uncounted: int = 0  # of the pairs, judged by automatic raters whose votes do not count here
+    skipped: int = 0  # of the pairs, answered by raters who count, but by no blind judgement
+    coming: int = 0  # pairs that are still being made
+
+    @property
+    def left(self) -> int:
+        """How many of the pairs are still to be answered."""
+        return self.pairs - self.rated - self.skipped
+
+    @property
+    def over(self) -> bool:
+        """Whether there is a round, all of it is made and all of it is answered."""
+        return self.pairs > 0 and not self.left and not self.coming
 
 
 @dataclass(frozen=True)
 class BlindRounds:
-    """Rounds for the runs of a data folder; `order` has a pair made in the background."""
+    """Rounds for the runs of a data folder; `order` has a pair made in the background, `coming` tells of those that are
+    not made yet."""
 
     packs: Path
     supply: Supply
     order: Callable[[Order], None]
+    coming: Callable[[], Collection[Order]]
 
     def make(self, run: RunFolder, pairs: int = PAIRS) -> None:
         """Put a finished run's LoRA on trial and have a round made. Raises UserError."""
@@ -81,29 +95,44 @@ class BlindRounds:
     def score(self, run: RunFolder) -> Score:
         """What was said so far in this run's rounds: blind votes on scenes that it was not trained on, by the raters
         whose votes were asked for when it began, or else by people. Raises UserError."""
-        asked, new = run.asked(), self._new_sides(run)
-        named = asked.get("raters")
+        asked, store = run.asked(), self.supply.store
+        coming = self._coming(run)  # first: a pair that is finished meanwhile is then counted twice, not overlooked
+        sides, named = self._sides(run), asked.get("raters")
         said: dict[str, list[float]] = defaultdict(list)
-        uncounted: set[str] = set()
-        for answer in self.supply.store.votes.history(action=asked["action"]):
-            if answer.pair not in new or answer.ballot.choice not in _SCORE:
+        answered, uncounted = set(), set()
+        for answer in store.votes.history(action=asked["action"]):
+            if answer.pair not in sides:
                 continue
-            automatic = is_automatic(answer.rater)
-            if not (answer.rater in named if named else not automatic):
-                uncounted |= {answer.pair} if automatic else set()
-            elif answer.blind and answer.repeat_of is None:
-                left = _SCORE[answer.ballot.choice]
-                said[answer.pair].append(left if answer.left == new[answer.pair] else 1 - left)
+            left = _SCORE.get(answer.ballot.choice)
+            if answer.rater not in named if named else is_automatic(answer.rater):
+                if left is not None and is_automatic(answer.rater):
+                    uncounted.add(answer.pair)
+                continue
+            answered.add(answer.pair)
+            if left is not None and answer.blind and answer.repeat_of is None:
+                new, _ = sides[answer.pair]
+                said[answer.pair].append(left if answer.left == new else 1 - left)
+        there = store.present()
+        pairs = sum(pair in answered or there.issuperset(clips) for pair, clips in sides.items())
         votes = Counter(score for scores in said.values() for score in scores)
         rates = [sum(scores) / len(scores) for scores in said.values()]
         rate = win_rate(rates) if rates else None
-        return Score(len(new), len(said), votes[1.0], votes[0.5], votes[0.0], rate, len(uncounted))
+        return Score(
+            pairs, len(said), votes[1.0], votes[0.5], votes[0.0], rate,
+            uncounted=len(uncounted), skipped=len(answered) - len(said), coming=coming,
+        )  # fmt: skip
 
-    def _new_sides(self, run: RunFolder) -> dict[str, str]:
-        """The new model's clip in each pair of this run's rounds, by the pair's id."""
+    def _coming(self, run: RunFolder) -> int:
+        """How many pairs of this run's rounds are not made yet."""
+        use, called_now = adoption.used(run, self.packs), PackMenu(self.packs).now
+        both = [(order.recipe.pack or "", order.rival) for order in self.coming() if order.source == "models"]
+        names = _names(use)
+        return sum(use.pack in models and any(called_now(model) in names for model in models) for models in both)
+
+    def _sides(self, run: RunFolder) -> dict[str, tuple[str, str]]:
+        """The new model's clip and the other in each pair of this run's rounds, by the pair's id."""
         use, store = adoption.used(run, self.packs), self.supply.store
-        names = {f"{use.pack}/{name}" for name in (use.trial, use.adopted, *use.former) if name}
-        called_now, (texts, _) = PackMenu(self.packs).now, self._trained(run)
+        names, called_now, (texts, _) = _names(use), PackMenu(self.packs).now, self._trained(run)
         pairs = store.votes.pairs("models", run.asked()["action"])
         clips = store.find({clip for pair in pairs.values() for clip in pair}).values()
         names |= {model for model in {clip.model for clip in clips} if called_now(model) in names}
@@ -113,8 +142,10 @@ class BlindRounds:
             for clip in clips
             if clip.model in names and clip.created >= use.since and not self._knows(texts, clip.recipe)
         }
-        sides = {pair: two if one in old else one for pair, (one, two) in pairs.items() if old & {one, two}}
-        return {pair: clip for pair, clip in sides.items() if clip in new}
+        both = {
+            pair: (two, one) if one in old else (one, two) for pair, (one, two) in pairs.items() if old & {one, two}
+        }
+        return {pair: clips for pair, clips in both.items() if clips[0] in new}
 
     def _order(self, action: str, scenes: Sequence[tuple[str, str]], one: str, other: str) -> None:
         for prompt, style in scenes:
@@ -139,6 +170,11 @@ class BlindRounds:
         prompt = recipe.get("prompt", "")
         whole = self.supply.text(prompt, recipe.get("action", ""), recipe.get("style", ""))
         return prompt in texts or whole in texts
+
+
+def _names(use: adoption.Use) -> set[str]:
+    """All that a run's LoRA was called, as clips name it."""
+    return {f"{use.pack}/{name}" for name in (use.trial, use.adopted, *use.former) if name}
 
 
 def unseen(

@@ -134,7 +134,9 @@ class Engine(Rating):
         )  # both stages: ask for one, watch it, put what it made to use
         loras = PainterLoras(self._packs_folder)
         self.picture_trainings = PictureTrainings(self.trainings, loras, profile)  # stage 2 for who draws first frames
-        self.blind_rounds = BlindRounds(self._packs_folder, self.trainings.supply, self._pairing.order)  # did it help?
+        self.blind_rounds = BlindRounds(
+            self._packs_folder, self.trainings.supply, pairing.order, pairing.coming
+        )  # did it help?
         self.picture_rounds = PictureRounds(
             self._studio.draw,
             store.picture_choices,

@@ -188,6 +188,11 @@ class Pairing:
             kept = READY if (action in self._kept if action else self._kept) else 0
         return PairQueue(self._votes.open_pairs(rater or "nobody", action), words, len(of_action), error, kept)
 
+    def coming(self) -> list[Order]:
+        """What is still to be made and what is being made, an entry for each pair."""
+        with self._changed:
+            return [order for order in (self._current, *self._waiting) if order]
+
     def stop(self) -> None:
         """Forget all orders, and why one ended early, and end the pair being made at its next step; what is finished
         stays."""

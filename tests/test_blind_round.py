@@ -56,8 +56,14 @@ def orders():
 
 
 @pytest.fixture
-def rounds(trainings, orders, tmp_path):
-    return BlindRounds(tmp_path / "packs", trainings.supply, orders.append)
+def coming():
+    """Orders whose pairs are not made yet."""
+    return []
+
+
+@pytest.fixture
+def rounds(trainings, orders, coming, tmp_path):
+    return BlindRounds(tmp_path / "packs", trainings.supply, orders.append, lambda: coming)
 
 
 @pytest.fixture
@@ -131,6 +137,31 @@ def test_the_score_counts_the_blind_votes_of_those_who_taught_it(rounds, run, or
     score = rounds.score(run)
     assert (score.pairs, score.rated, score.wins, score.ties, score.losses) == (8, 6, 4, 1, 1)
     assert score.win_rate == win_rate([1, 1, 1, 0, 0.5, 1])
+    assert (score.skipped, score.left, score.over) == (2, 0, True)
+
+
+def test_a_round_is_over_when_all_that_was_made_is_answered(rounds, run, orders, store, coming):
+    """Not while a pair of it waits or is being made, other orders aside; a pair whose clip is gone waits for nobody."""
+    assert not rounds.score(run).over
+    rounds.make(run)
+    others = [replace(orders[0], source="seeds", rival=""), replace(orders[0], rival="rain/other")]
+    coming += [*orders[2:], *others]
+    make_pairs(store, orders[:2])
+    vote(store, "ann", "1")
+    assert (rounds.score(run).left, rounds.score(run).coming, rounds.score(run).over) == (1, 6, False)
+    vote(store, "ann", "1")
+    assert (rounds.score(run).left, rounds.score(run).coming, rounds.score(run).over) == (0, 6, False)
+    del coming[:6]
+    assert rounds.score(run).over  # making was stopped
+    for letter in "XY":
+        recipe = orders[2].recipe.to_dict()
+        add_pair(store, letter, recipe, recipe | {"pack": "rain"})
+    assert rounds.score(run).left == 2
+    store.delete("X2")
+    store.delete("A1")  # judged before
+    vote(store, "ann", "1")
+    score = rounds.score(run)
+    assert (score.pairs, score.rated, score.wins, score.over) == (3, 3, 3, True)
 
 
 @pytest.mark.parametrize("judge", [ProfileRater.name, "VLM see-1"])
@@ -164,6 +195,7 @@ def test_an_answer_that_was_given_after_the_models_were_named_does_not_count(rou
     store.votes.undo("ann")
     vote(store, "ann", "1")
     assert rounds.score(run).rated == 0 and rounds.score(run).pairs == 1
+    assert rounds.score(run).over  # there is no way to judge it blind any more
 
 
 def test_an_earlier_lora_of_the_same_name_lends_it_no_votes(rounds, run, orders, store, trainings):

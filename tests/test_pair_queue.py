@@ -69,9 +69,10 @@ def test_the_queue_is_told(maker, pairing):
     maker.began.acquire()
     assert pairing.queue() == (0, "animating, step 3 of 4", 2, "", 0)
     assert pairing.queue("smile") == (0, "", 1, "", 0)
+    assert [each.recipe.action for each in pairing.coming()] == ["rain", "rain", "smile"]
     let(maker, 3)
     assert pairing.wait(PATIENCE)
-    assert pairing.queue() == (3, "", 0, "", 0) and pairing.queue("rain").ready == 2
+    assert pairing.queue() == (3, "", 0, "", 0) and pairing.queue("rain").ready == 2 and pairing.coming() == []
     assert [each.recipe.action for each in maker.made] == ["rain", "rain", "smile"]
 
 

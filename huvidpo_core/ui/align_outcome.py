@@ -19,7 +19,8 @@ UNSEEN = (
     "pairs of first frames, one by the painter as it was and one by the new one, from the same words and seed, of "
     "scenes it was not trained on; nothing says which is which. In use, the LoRA stands under Drawn by in Create.</p>"
 )
-UNJUDGED = "It can be put to use as soon as one pair of the round is judged."
+UNMADE = "It can be put to use when the pairs of a round are answered."
+PASSED_OVER = "No pair of the round was judged, so there is no win rate. Another round may tell."
 MACHINES = "Automatic raters have judged {} of the round. A machine's votes do not count here: judge them yourself."
 UNLEARNED = "Nothing was learned that held up, so there is nothing to use and nothing to compare."
 NO_PACK = "This LoRA was trained on the bare base model; a LoRA is put to use beside an action pack."
@@ -28,26 +29,26 @@ NO_PACK = "This LoRA was trained on the bare base model; a LoRA is put to use be
 def helped_words(
     adopted: str, on_trial: bool, score: Score | None, queue: PairQueue, title: str, whose: Sequence[str] = ()
 ) -> str:
-    """Whether it helped, as far as that is known; `adopted` is what Create calls the LoRA that is in use, `whose` votes
-    were learned from, everybody's if nobody is named."""
+    """Whether it helped, once all of the round is made and answered: a win rate that is seen earlier tempts to stop
+    while it is ahead. `adopted` is what Create calls the LoRA that is in use, `whose` votes were learned from,
+    everybody's if nobody is named."""
     parts = []
     if adopted:
         parts.append(words.message(in_use(adopted, "Learnt motion")))
     elif not on_trial:
         parts.append(f'<p class="hv-hint">{UNTRIED} Then it can be put to use.</p>')
-    if score and score.rated and score.win_rate:
-        parts.append(_score(score))
-    if on_trial and not adopted and not (score and score.rated):
-        parts.append(f'<p class="hv-hint">{UNJUDGED}</p>')
+    if score and score.over:
+        parts.append(_score(score) if score.win_rate else words.message(PASSED_OVER))
+    elif on_trial or score:
+        parts.append(_unfinished(score, bool(adopted)))
     if on_trial and score and score.uncounted and not (whose or score.rated):
         parts.append(words.message(MACHINES.format(many(score.uncounted, "pair"))))
     if on_trial and (said := _making(queue)):
         parts.append(f'<p class="hv-hint" role="status">{said}</p>')
-    if on_trial and score and score.pairs > score.rated:
-        ready = many(score.pairs - score.rated, "pair")
-        verb, comes = ("waits", "comes") if score.pairs - score.rated == 1 else ("wait", "come")
+    if on_trial and score and score.left:
+        verb, comes = ("waits", "comes") if score.left == 1 else ("wait", "come")
         where = f"in Prefer, under {escape(title)}, and {comes} first there"
-        parts.append(f'<p class="hv-hint">{ready} of the round {verb} {where}.</p>')
+        parts.append(f'<p class="hv-hint">{many(score.left, "pair")} of the round {verb} {where}.</p>')
     if on_trial and score and score.pairs:
         parts.append(_counting(whose))
     if queue.error:
@@ -73,7 +74,7 @@ def painter_words(called: str, score: Score | None, drawing: bool = False, whose
     that moves with each press would tell which picture was whose. `called` is its painter's title where it is in use,
     `whose` choices were learned from, everybody's if nobody is named."""
     parts = [words.message(in_use(called, "Drawn by"))] if called else []
-    left = score.pairs - score.rated if score else 0
+    left = score.left if score else 0
     waits = f"{left} of {many(score.pairs, 'pair')} {'waits' if left == 1 else 'wait'} to be judged" if left else ""
     if drawing:
         parts.append(words.message(f"A blind round is being drawn: {waits or 'its pairs come here one by one'}."))
@@ -96,7 +97,7 @@ def _score(score: Score) -> str:
     elif rate.high < 0.5:
         verdict = "It is worse than before: better not use it."
     else:
-        verdict = f"That may be luck. {_surer(score.pairs - score.rated)}"
+        verdict = "That may be luck. Another round makes it surer."
     said = f"{score.wins} won, {score.losses} lost"
     if score.ties:
         said = f"{decided} decided ({said}), {score.ties} not, which {'counts' if score.ties == 1 else 'count'} half"
@@ -107,11 +108,14 @@ def _score(score: Score) -> str:
     )
 
 
-def _surer(left: int) -> str:
-    """What to do when the interval leaves it open, `left` pairs being still to be judged."""
-    if left <= 0:
-        return "Another round makes it surer."
-    return f"Rate the {many(left, 'pair')} of the round that still {'waits' if left == 1 else 'wait'}."
+def _unfinished(score: Score | None, adopted: bool) -> str:
+    """How much of a round is answered, and what comes when all of it is."""
+    if not (score and (score.pairs or score.coming)):
+        return "" if adopted else f'<p class="hv-hint">{UNMADE}</p>'
+    answered = score.rated + score.skipped
+    said = f"{answered} of {many(score.pairs + score.coming, 'pair')} of the round {'is' if answered == 1 else 'are'}"
+    then = "the win rate is told" if adopted else "the win rate is told, and it can be put to use"
+    return f'<p class="hv-hint">{said} answered. When all are, {then}.</p>'
 
 
 def _counting(whose: Sequence[str]) -> str:

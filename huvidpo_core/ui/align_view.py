@@ -20,16 +20,16 @@ def look(engine: Engine, chosen: str, step: int) -> tuple[str, dict[str, Any]]:
     """The run that is shown, and what there is to see: as `run_view.look`, and these parts.
 
     head, plots, helped: HTML; can_try: what to call it, empty where it cannot be; can_rate, can_draw: whether it can
-    be; can_use: None where it is in use already, not finished, or has learned nothing; to_judge: how many pairs of a
-    blind round of first frames are left, None where there is none; offered: what Create offers of it, by menu (see
-    `RunFollow.made_by`), None where that is nothing.
+    be; can_use: None where it is in use already, not finished, or has learned nothing, of clips False until all of a
+    blind round is answered; to_judge: how many pairs of a blind round of first frames are left, None where there is
+    none; offered: what Create offers of it, by menu (see `RunFollow.made_by`), None where that is nothing.
     """
 
     def row(told: run_view.Told) -> said.Row:
         run, asked, state = told
         judged = asked["kind"] == "picture" and state.status == "finished"  # on this page; clips are in Prefer
-        left = _left(_score(engine.picture_rounds, run)) if judged else 0
-        return said.row(run.path.name, asked, state, engine.actions, left)
+        score = _score(engine.picture_rounds, run) if judged else None
+        return said.row(run.path.name, asked, state, engine.actions, score.left if score else 0)
 
     runs = engine.trainings.runs("align", "picture")
     chosen, found, parts = run_view.look(engine.data, runs, chosen, step, row, said.NO_RUNS)
@@ -64,7 +64,7 @@ def _of_finished(engine: Engine, run: RunFolder, asked: dict[str, Any], learned:
             "can_use": None if called else True,
             "offered": {"painter": use.adopted} if called else None,
             "can_draw": True,
-            "to_judge": _left(score) if score and score.pairs else None,
+            "to_judge": score.left if score and score.pairs else None,
             "live": drawing,
         }
     if not asked["pack"]:
@@ -75,13 +75,12 @@ def _of_finished(engine: Engine, run: RunFolder, asked: dict[str, Any], learned:
     pack = f"{use.pack}/{use.adopted}"
     in_use = next((each.title for each in engine.packs(action) if each.id == pack), "")
     score = _score(engine.blind_rounds, run) if use.trial or use.adopted else None
-    waits = bool(score and score.pairs > score.rated)
     return {
         "helped": outcome.helped_words(in_use, bool(use.trial), score, queue, title, asked.get("raters") or ()),
         "can_try": "Make another round" if use.trial else "Make a blind round",
-        "can_use": None if in_use else bool(score and score.rated),
+        "can_use": None if in_use else bool(score and score.over),
         "offered": {"action": action, "pack": pack} if in_use else None,
-        "can_rate": waits,
+        "can_rate": bool(score and score.left),
         "live": bool(use.trial and (queue.making or queue.ordered)),
     }
 
@@ -92,8 +91,3 @@ def _score(rounds: Any, run: RunFolder) -> Score | None:
         return rounds.score(run)
     except UserError:
         return None
-
-
-def _left(score: Score | None) -> int:
-    """How many pairs of a round are still to be judged."""
-    return score.pairs - score.rated if score else 0

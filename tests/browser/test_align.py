@@ -80,8 +80,8 @@ def test_the_training_that_was_asked_about_is_removed(open_page, engine):
 
 
 def test_tried_blind_it_is_put_to_use(open_page, engine):
-    """A round, the way to its pairs, the verdict, Use it; Create offers it at once, without a reload, follows it when
-    it is renamed and says so when it is deleted. Put to use again, it is back in the open panel."""
+    """A round, the way to its pairs, the verdict at its end, Use it; Create offers it at once, without a reload,
+    follows it when it is renamed and says so when it is deleted. Put to use again, it is back in the open panel."""
     write_pack(engine.data / "packs" / "waterfall")
     trainings = engine.trainings
     trainings.pause = 0.01
@@ -95,6 +95,12 @@ def test_tried_blind_it_is_put_to_use(open_page, engine):
     page.locator("#align-rate").click()
     expect(page.get_by_role("tab", name="Prefer")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#rating [name=action]")).to_have_value("waterfall")
+    engine.blind_rounds.result = Score(8, 7, 7, 0, 0, Estimate(1.0, 0.65, 1.0))
+    page.get_by_role("tab", name="Align").click()
+    expect(page.locator("#align-helped")).to_contain_text("7 of 8 pairs of the round are answered")
+    expect(page.locator("#align-helped")).not_to_contain_text("%")
+    expect(page.locator("#align-use")).to_be_disabled()
+    page.get_by_role("tab", name="Prefer").click()
     engine.blind_rounds.result = Score(8, 8, 7, 0, 1, Estimate(0.875, 0.53, 0.98))
     page.get_by_role("tab", name="Align").click()
     expect(page.locator("#align-helped")).to_contain_text("It helped.")

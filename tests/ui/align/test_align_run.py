@@ -93,7 +93,7 @@ def test_only_what_changed_is_sent(form, view, engine):
 
 
 def test_did_it_help(form, view, engine, pack):
-    """First only a round can be made; then it is to be rated; with a vote it can be used, and is in the menu."""
+    """First only a round can be made; then it is to be rated, to the end; then it can be used, and is in the menu."""
     engine.trainings.pause = 0.01
     run = begin(form)
     until(run, "finished")
@@ -105,12 +105,17 @@ def test_did_it_help(form, view, engine, pack):
     seen = parts(engine)
     assert (seen["can_try"], seen["can_use"], seen["can_rate"]) == ("Make another round", False, True)
     assert "8 pairs of the round wait in Prefer, under Waterfall, and come first there" in seen["helped"]
-    assert "as soon as one pair of the round is judged" in seen["helped"]
+    assert "0 of 8 pairs of the round are answered. When all are, the win rate is told" in seen["helped"]
     assert "waterfall/calm" not in [choice.id for choice in engine.packs("waterfall")]
     assert view.to_rate(name)[1] == "waterfall"
+    for ahead in (Score(8, 7, 7, 0, 0, Estimate(1.0, 0.6, 1.0)), Score(7, 7, 7, 0, 0, Estimate(1, 0.6, 1), coming=1)):
+        rounds.result = ahead
+        seen = parts(engine)
+        assert (seen["can_use"], seen["can_rate"]) == (False, ahead.pairs == 8)
+        assert "7 of 8 pairs of the round are answered." in seen["helped"] and "%" not in seen["helped"]
     rounds.result = Score(8, 8, 8, 0, 0, Estimate(1.0, 0.68, 1.0))
     seen = parts(engine)
-    assert seen["can_use"] and not seen["can_rate"] and "as soon as" not in seen["helped"]
+    assert seen["can_use"] and not seen["can_rate"] and "answered" not in seen["helped"]
     assert "100%</b>" in seen["helped"] and "68% to 100%" in seen["helped"] and "It helped." in seen["helped"]
     with pytest.raises(UserError, match="Press Use it"):
         view.made_by(name)
@@ -138,10 +143,26 @@ def test_the_verdict_goes_by_the_interval(rate, verdict):
     words = outcome.helped_words("", True, score, PairQueue(0, "animating, step 2 of 8", 3, ""), "Rain")
     assert verdict in words and "step 2 of 8, 3 more pairs after it" in words
     assert ("Another round makes it surer." in words) == (rate.value == 0.6)
-    words = outcome.helped_words("", True, replace(score, pairs=16), PairQueue(0, "", 0, ""), "Rain")
-    assert verdict in words and "Another round" not in words
-    assert ("Rate the 6 pairs of the round that still wait." in words) == (rate.value == 0.6)
+    open_still = outcome.helped_words("", True, replace(score, pairs=16), PairQueue(0, "", 0, ""), "Rain")
+    assert verdict not in open_still and "10 of 16 pairs of the round are answered" in open_still
     assert "<b>" not in outcome.helped_words("", True, None, PairQueue(0, "", 0, "<b>full</b>"), "Rain")
+
+
+def test_a_round_that_was_passed_over_locks_nobody_out(form, view, engine, pack):
+    """Skipped to the end it can be used, without a win rate; skipped in part, the verdict is that of the rest."""
+    engine.trainings.pause = 0.01
+    run = begin(form)
+    until(run, "finished")
+    view.act(engine.blind_rounds.make)(run.path.name)
+    engine.blind_rounds.result = Score(8, 6, 5, 0, 1, Estimate(0.83, 0.4, 0.9), skipped=2)
+    seen = parts(engine)
+    assert (seen["can_use"], seen["can_rate"]) == (True, False) and "of 6 pairs went to the new model" in seen["helped"]
+    engine.blind_rounds.result = Score(8, 0, 0, 0, 0, None, skipped=8)
+    seen = parts(engine)
+    assert (seen["can_use"], seen["can_rate"]) == (True, False)
+    assert "No pair of the round was judged" in seen["helped"] and "%" not in seen["helped"]
+    view.act(view.adopt)(run.path.name)
+    assert engine.loras.list("waterfall")[0].card["blind_round"] == {"pairs": 0, "win_rate": None}
 
 
 def test_a_machines_votes_are_told_not_to_count():
