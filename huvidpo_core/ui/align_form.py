@@ -107,12 +107,17 @@ class AlignForm:
         machines = any(map(is_automatic, supply.raters())) and supply.stock(action).pairs
         return [], ["automatic raters"] if machines else []
 
-    def fill(self, preset: str) -> list[Any]:
-        """What a preset says: in words, loss, steps, beta, learning rate."""
+    def fill(self, preset: str, loss: str = "") -> list[Any]:
+        """What a preset says, with another loss in it if one is given: in words, loss, steps, beta, learning rate."""
         with told():
-            settings = self.engine.trainings.settings(preset)
-        said = settings_words(settings, self.engine.trainings.needs(settings))
+            settings = self.engine.trainings.settings(preset, loss=loss or None)
+            said = settings_words(settings, self.engine.trainings.needs(settings))
         return [said, settings.loss, settings.steps, settings.beta, settings.lr]
+
+    def exchange(self, preset: str, loss: str) -> list[Any]:
+        """What goes with a loss that was chosen: in words, and the beta that is found for it."""
+        said, _, _, beta, _ = self.fill(preset, loss)
+        return [said, beta]
 
     def unfold(self, preset: str, said: str | None) -> Any:
         """What a preset says in words, when the settings are first seen."""
@@ -131,6 +136,7 @@ class AlignForm:
         )  # fmt: skip
         filled = [self.said, self.loss, self.steps, self.beta, self.lr]
         self.preset.input(self.fill, self.preset, filled, **PRIVATE)
+        self.loss.input(self.exchange, [self.preset, self.loss], [self.said, self.beta], **PRIVATE)
         self.more.expand(self.unfold, [self.preset, self.said], self.said, **PRIVATE)
 
     def wire_refresh(self, trigger: Any) -> None:

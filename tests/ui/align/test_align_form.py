@@ -125,6 +125,8 @@ def test_settings_come_from_the_preset_until_they_are_changed(form, engine):
     assert values == [own.loss, own.steps, own.beta, own.lr] and f"Rank {own.lora.rank}" in form.unfold("", "")
     assert form.fill("densedpo")[1:] == [other.loss, other.steps, other.beta, other.lr] != values
     assert form.unfold("huvidpo", "Rank 8") == gr.skip()
+    for loss, beta in (("huvidpo", 500), ("dense-sum", 0), ("kto", 0), ("", 500)):  # 500 is for a mean, 0: measured
+        assert form.exchange("densedpo", loss)[1] == beta
     run = begin(form, preset="huvidpo", loss="dense-sum", beta=7, lr=2e-3)
     settings = run.asked()["settings"]
     assert (settings["loss"], settings["steps"], settings["beta"], settings["lr"]) == ("dense-sum", STEPS, 7, 2e-3)
