@@ -75,8 +75,7 @@ class PictureTrainings:
         """Prepare a run and start it; `changes` are settings in place of the preset's. Raises UserError."""
         self.trainings.known(preset, "picture")
         settings = self.trainings.settings(preset, "picture", **changes)
-        if name:
-            self.trainings.refuse_twice("picture", settings, raters=list(raters), name=name)
+        self.trainings.refuse_twice("picture", settings, name, raters=list(raters))
         run = self.prepare(settings, raters=raters, name=name)
         self.trainings.start(run)
         return run

@@ -163,10 +163,11 @@ class Runs:
         """Whether any run in the data folder is being carried out now."""
         return any(run.state().status == "running" for run in self.runs(*get_args(Kind)))
 
-    def refuse_twice(self, kind: Kind, settings: Any, **asked: Any) -> None:
-        """Raise a UserError where a training is running that was asked for just so: whoever presses a button twice does
-        not want two."""
+    def refuse_twice(self, kind: Kind, settings: Any, name: str = "", **asked: Any) -> None:
+        """Raise a UserError where a training is running that was asked for just so, whatever it is called if no `name`
+        is given: whoever presses a button twice does not want two."""
         asked["settings"] = json.loads(json.dumps(asdict(settings)))  # as a record has them
+        asked |= {"name": name} if name else {}
         for run in self.runs(kind):
             known = run.asked()
             if all(known.get(key) == value for key, value in asked.items()) and run.state().status == "running":

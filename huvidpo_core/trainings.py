@@ -181,9 +181,8 @@ class Trainings(Runs):
         """
         self.known(preset, "align")
         settings = self.settings(preset, **changes)
-        if name:  # else the second gets a name of its own
-            counted = self._counted(action, settings, raters)
-            self.refuse_twice("align", settings, action=action, raters=counted, name=name)
+        counted = self._counted(action, settings, raters)
+        self.refuse_twice("align", settings, name, action=action, raters=counted)
         run = self.prepare(action, settings, raters=raters, name=name or self._free_name(action))
         self.start(run)
         return run

@@ -127,20 +127,25 @@ def test_people_are_learned_from_and_a_machine_where_it_is_named(engine, vote, m
 
 
 def test_a_button_pressed_twice_begins_one_training(engine, vote, tmp_path, monkeypatch):
-    """While it runs the same is refused; of another name, or without one, of other votes, with other settings, or once
-    it has ended it is another training."""
+    """While it runs the same is refused, and so it is without a name, whatever the first is called; of another name, of
+    other votes, with other settings, or once it has ended it is another training."""
     vote("ann", 0, "a")
     vote("bob", 0, "a")
     trainings = engine.trainings
     monkeypatch.setattr(trainings, "start", lambda run: run.tell(status="running"))
     first = trainings.begin(ACTION, name="mine")
+    for same in ({"name": "mine"}, {}):
+        with pytest.raises(UserError, match="running already"):
+            trainings.begin(ACTION, **same)
+    first.tell(status="stopped")
+    assert trainings.begin(ACTION).asked()["name"] == "aligned"
     with pytest.raises(UserError, match="running already"):
-        trainings.begin(ACTION, name="mine")
-    for other in ({}, {"name": "other"}, {"name": "mine", "raters": ["ann"]}, {"name": "mine", "steps": 7}):
+        trainings.begin(ACTION)
+    for other in ({"name": "other"}, {"raters": ["ann"]}, {"steps": 7}, {"name": "mine", "steps": 7}):
         trainings.begin(ACTION, **other)
-    assert len(trainings.runs()) == 5
+    assert len(trainings.runs()) == 6
     for run in trainings.runs():
-        run.tell(status="stopped")
+        run.tell(status="finished")
     assert trainings.begin(ACTION, name="mine").path != first.path
     clips = [media.write_mp4(tmp_path / f"{number}.mp4", moving_clip(6), 8) for number in range(3)]
     trainings.teach("ball", clips, "a ball", preset="lamp")

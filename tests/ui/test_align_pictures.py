@@ -106,10 +106,12 @@ def test_its_lora_is_renamed_and_deleted(form, view, engine, chosen):
 
 
 def test_it_is_stopped_and_removed_like_any_other(form, view, engine, chosen):
-    """By the same buttons; what was put to use stays."""
+    """By the same buttons; what was put to use stays. Pressed twice, with the name left empty, it is begun once."""
     engine.trainings.pause = 0.05
-    run = form.begin([], "mine", "", 400, 5e-4)
+    run = form.begin([], "", "", 400, 5e-4)
     until(run, "running")
+    with pytest.raises(gr.Error, match="running already"):
+        form.begin([], "", "", 400, 5e-4)
     view.act(lambda each: each.ask_to_stop())(run.path.name)
     until(run, "stopped")
     assert parts(engine)["can_resume"] == "Resume"

@@ -131,7 +131,10 @@ def test_settings_come_from_the_preset_until_they_are_changed(form, engine):
     settings = run.asked()["settings"]
     assert (settings["loss"], settings["steps"], settings["beta"], settings["lr"]) == ("dense-sum", STEPS, 7, 2e-3)
     assert settings["eps"] == load_settings("huvidpo").eps != own.eps
-    unnamed = [begin(form, name=" ", beta=None, lr=None, steps=None).asked() for _ in range(2)]  # emptied fields
+    emptied = {"name": " ", "beta": None, "lr": None, "steps": None}
+    unnamed = [begin(form, loss=loss, **emptied).asked() for loss in ("huvidpo", "dense")]
+    with pytest.raises(gr.Error, match="running already"):
+        begin(form, loss="dense", **emptied)
     assert [(asked["name"], asked["settings"]["steps"]) for asked in unnamed] == [
         ("aligned", own.steps),
         ("aligned-2", own.steps),
