@@ -147,10 +147,10 @@ class Runs:
         return run.path in self._attended
 
     def runs(self, *kinds: Kind) -> list[RunFolder]:
-        """All runs of these kinds, by default alignments, in the data folder, newest first; what is none is left
-        out."""
+        """All runs of these kinds, by default alignments, in the data folder, newest first; what cannot be opened is
+        left out, see `unlisted`."""
         found = []
-        for path in (self._data / "runs").glob("*/run.json"):
+        for path in self._records():
             try:
                 run = RunFolder.open(path.parent)
                 if (asked := run.asked())["kind"] in (kinds or ("align",)):
@@ -158,6 +158,19 @@ class Runs:
             except UserError as error:
                 log.warning("a training is not listed: %s", error)
         return [run for _, run in sorted(found, key=lambda each: (each[0], each[1].path.name), reverse=True)]
+
+    def unlisted(self) -> list[str]:
+        """Why runs in the data folder are left out of all lists, a sentence for each, by their folders' names."""
+        reasons = []
+        for path in sorted(self._records()):
+            try:
+                RunFolder.open(path.parent)
+            except UserError as error:
+                reasons += [str(error)] if path.exists() else []  # else it is being removed just now
+        return reasons
+
+    def _records(self) -> Iterator[Path]:
+        return (self._data / "runs").glob("*/run.json")
 
     def running(self) -> bool:
         """Whether any run in the data folder is being carried out now."""

@@ -31,8 +31,7 @@ def look(engine: Engine, chosen: str, step: int) -> tuple[str, dict[str, Any]]:
         score = _score(engine.picture_rounds, run) if judged else None
         return said.row(run.path.name, asked, state, engine.actions, score.left if score else 0)
 
-    runs = engine.trainings.runs("align", "picture")
-    chosen, found, parts = run_view.look(engine.data, runs, chosen, step, row, said.NO_RUNS)
+    chosen, found, parts = run_view.look(engine, ("align", "picture"), chosen, step, row, said.NO_RUNS)
     return chosen, parts | NOTHING | (_of_run(engine, *found) if found else {})
 
 

@@ -71,9 +71,10 @@ class RunFollow(ABC):
         )
 
     def place_list(self) -> None:
-        """All runs, placed here."""
+        """All runs, placed here, and why others are not among them."""
         gr.HTML("<h2>Trainings</h2>")
         self.list = gr.HTML("", elem_id=f"{self.kind}-runs", js_on_load=PICK_JS)
+        self.unlisted = gr.HTML("", elem_id=f"{self.kind}-unlisted")
 
     # Looking
 
@@ -90,6 +91,7 @@ class RunFollow(ABC):
         """Which part is shown where."""
         return [
             ("list", self.list, same),
+            ("unlisted", self.unlisted, same),
             ("head", self.head, same),
             ("can_stop", self.stop, visible(gr.Button)),
             ("can_resume", self.resume, called),

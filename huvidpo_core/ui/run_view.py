@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from huvidpo_core.engine import RunFolder, RunState
-from huvidpo_core.ui.run_words import Row, runs_list, samples
+from huvidpo_core.engine import Engine, Kind, RunFolder, RunState
+from huvidpo_core.ui.run_words import Row, runs_list, samples, unlisted
 from huvidpo_core.ui.shown import shown
 
 LATEST = -1  # in place of a check's step: the latest, or what a finished run kept
@@ -22,24 +22,27 @@ Told = tuple[RunFolder, dict[str, Any], RunState]  # a run, what was asked for, 
 
 
 def look(
-    data: Path, runs: Sequence[RunFolder], chosen: str, step: int, row: Callable[[Told], Row], nothing: str
+    engine: Engine, kinds: Sequence[Kind], chosen: str, step: int, row: Callable[[Told], Row], nothing: str
 ) -> tuple[str, Told | None, dict[str, Any]]:
-    """The run that is shown, the newest if `chosen` is none, and what there is to see of it and of all.
+    """The run that is shown, the newest of these kinds if `chosen` is none, and what there is to see of it and of all.
 
-    `data` is the data folder; `step` is the check whose sample clips are shown; `row` makes a run's line in the list,
-    `nothing` stands there when there is none. Parts:
-        list, clips: HTML; checks: steps that have sample clips, and which of them was kept, if any, else 0; shown:
-        whether there is a run; can_stop, can_remove: whether it can be; can_resume: what to call it, empty where it
-        cannot; live: whether something is going on.
+    `step` is the check whose sample clips are shown; `row` makes a run's line in the list, `nothing` stands there when
+    there is none. Parts:
+        list, clips: HTML; unlisted: HTML, of runs of whichever kind that cannot be opened, why not; checks: steps that
+        have sample clips, and which of them was kept, if any, else 0; shown: whether there is a run; can_stop,
+        can_remove: whether it can be; can_resume: what to call it, empty where it cannot; live: whether something is
+        going on.
     """
-    told = [(run, run.asked(), run.state()) for run in runs]
-    names = [run.path.name for run in runs]
+    told = [(run, run.asked(), run.state()) for run in engine.trainings.runs(*kinds)]
+    names = [run.path.name for run, *_ in told]
     chosen = chosen if chosen in names else (names[0] if names else "")
     parts: dict[str, Any] = dict(NOTHING)
     found = told[names.index(chosen)] if chosen else None
     if found:
-        parts |= _of_run(found[0], found[2], step, data)
-    return chosen, found, parts | {"list": runs_list([row(each) for each in told], chosen, nothing)}
+        parts |= _of_run(found[0], found[2], step, engine.data)
+    reasons = engine.trainings.unlisted()
+    listed = runs_list([row(each) for each in told], chosen, "" if reasons else nothing)
+    return chosen, found, parts | {"list": listed, "unlisted": unlisted(reasons)}
 
 
 def _of_run(run: RunFolder, state: RunState, step: int, data: Path) -> dict[str, Any]:

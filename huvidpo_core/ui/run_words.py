@@ -42,6 +42,12 @@ def runs_list(rows: Sequence[Row], chosen: str, nothing: str) -> str:
     return f'<div class="hv-runs">{"".join(_row(row, row.name == chosen) for row in rows)}</div>'
 
 
+def unlisted(reasons: Sequence[str]) -> str:
+    """Why runs are not in the list, a line each."""
+    said = "".join(words.message(reason, "error") for reason in reasons)
+    return f'<div class="hv-unlisted">{said}</div>' if said else ""
+
+
 def _row(row: Row, chosen: bool) -> str:
     waits = f"<em>{escape(row.waits)}</em>" if row.waits else ""
     count = f"step {row.state.step} of {row.state.steps}" if row.state.steps else ""

@@ -19,8 +19,7 @@ def look(engine: Engine, chosen: str, step: int) -> tuple[str, dict[str, Any]]:
 
     head, plots, made: HTML; can_try: whether Create offers what was taught; can_use: whether it could.
     """
-    runs = engine.trainings.runs("teach")
-    chosen, found, parts = run_view.look(engine.data, runs, chosen, step, _row, said.NO_RUNS)
+    chosen, found, parts = run_view.look(engine, ("teach",), chosen, step, _row, said.NO_RUNS)
     if not found:
         return chosen, parts | NOTHING
     run, asked, state = found
