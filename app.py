@@ -31,6 +31,7 @@ def main() -> None:
         parser.exit(2, f"{error}\n")
     except (OSError, OverflowError):
         parser.exit(2, f"{flags.host}:{flags.port} cannot be opened; is it in use? Try another --port or --host.\n")
+    engine.trainings.follow_all()
     engine.warm_up_meanwhile()
     app.block_thread()
 

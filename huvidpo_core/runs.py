@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from huvidpo_core import adoption
+from huvidpo_core.attendance import Attendance
 from huvidpo_core.config import ROOT, Profile, build
 from huvidpo_core.errors import UserError
 from huvidpo_core.progress import Progress
@@ -39,16 +40,15 @@ ENVIRONMENT = {
 COMMANDS: dict[Kind, str] = {"align": "align", "teach": "train-motion", "picture": "align-first-frame"}
 
 
-class Runs:
+class Runs(Attendance):
     """What can be done with a run of either kind once it has been asked for."""
 
     def __init__(self, data: Path, profile: Profile, device: str | None, packs: Path, plan: str = "") -> None:
         """`packs` is the family's folder of action packs; `device` and `plan` insist, as the engine's do."""
-        self._data, self._profile, self._packs = data, profile, packs
+        super().__init__(profile)
+        self._data, self._packs = data, packs
         self._device, self._plan = device, plan
         self.begun: Callable[[], None] = lambda: None  # when a process has been started here
-        self.afterwards: Callable[[RunFolder], None] = lambda _: None  # when it has ended
-        self._attended: list[Path] = []  # folders of runs that were started here, until `afterwards` is through
 
     # In this process
 
@@ -128,23 +128,15 @@ class Runs:
                 )  # fmt: skip
         except OSError as error:
             raise UserError(f"The training could not be started ({error.strerror}).") from error
-        run.tell(status="running", stage="starting", message="", seconds_left=None, **identity(process.pid))
-        self._attended.append(run.path)
-        threading.Thread(target=self._see_off, args=[process, run], daemon=True).start()
+        with self._taking:
+            run.tell(status="running", stage="starting", message="", seconds_left=None, **identity(process.pid))
+            self._attend(run, process.wait)  # or it would stay as a zombie
         self.begun()
 
-    def _see_off(self, process: subprocess.Popen, run: RunFolder) -> None:
-        process.wait()  # or it would stay as a zombie
-        try:
-            self.afterwards(run)
-        except Exception:  # a thread of its own: nobody else would write it down
-            log.exception("what follows a training failed")
-        finally:
-            self._attended.remove(run.path)
-
-    def attended(self, run: RunFolder) -> bool:
-        """Whether this process has started the run, and waits for its end or sees to what follows it."""
-        return run.path in self._attended
+    def follow_all(self) -> None:
+        """Attend to all that is being carried out in the data folder; see `follow`."""
+        for run in self.runs(*get_args(Kind)):
+            self.follow(run)
 
     def runs(self, *kinds: Kind) -> list[RunFolder]:
         """All runs of these kinds, by default alignments, in the data folder, newest first; what cannot be opened is

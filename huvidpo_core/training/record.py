@@ -3,6 +3,7 @@ process (the trainer, the app, a command line) reads the same, and a restart los
 
     run.json           what was asked for; only the number of steps changes later
     .lock              held by the process that carries it out
+    .afterwards.lock   held by the one that sees to what follows
     state.json         where it stands; replaced as it goes on
     metrics.jsonl      a line for each step and check
     samples/0050-0.mp4 the sample clips of a check; of first frames, .png

@@ -34,6 +34,9 @@ def look(
         going on.
     """
     told = [(run, run.asked(), run.state()) for run in engine.trainings.runs(*kinds)]
+    for run, _, state in told:
+        if state.status == "running":
+            engine.trainings.follow(run)  # a command line may have started it
     names = [run.path.name for run, *_ in told]
     chosen = chosen if chosen in names else (names[0] if names else "")
     parts: dict[str, Any] = dict(NOTHING)

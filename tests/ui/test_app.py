@@ -1,13 +1,20 @@
 """`python app.py`: what it refuses, and how it says so; what importing the interface costs."""
 
 import ast
+import os
 import socket
 import subprocess
 import sys
+import time
+from unittest.mock import MagicMock
 
 import pytest
 
+import app
+from huvidpo_core import attendance
 from huvidpo_core.config import ROOT
+from huvidpo_core.engine import Engine
+from huvidpo_core.training.record import RunFolder
 
 
 def start(*flags):
@@ -44,6 +51,30 @@ def test_data_folder_that_is_a_file(tmp_path):
     assert done.returncode == 2
     assert "Choose another with --data" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_training_outlives_a_restart_and_is_followed(tmp_path, monkeypatch):
+    """What runs in the data folder when the app starts has its blind round when it ends; what ended before has none."""
+    running, ended = (RunFolder(tmp_path / "runs" / name) for name in ("running", "ended"))
+    for run in (running, ended):
+        asked = {"kind": "align", "action": "rain", "name": "calm", "profile": "miniature", "settings": {}}
+        RunFolder.create(run.path, asked)
+    running.tell(status="running")  # as this process, which is there
+    ended.tell(status="finished")
+    opened = []
+    monkeypatch.setattr("huvidpo_core.ui.build_app", lambda engine, local: opened.append(engine) or MagicMock())
+    monkeypatch.setattr(Engine, "warm_up_meanwhile", lambda engine: None)
+    monkeypatch.setattr(attendance, "LOOK", 0.01)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(sys, "argv", ["app.py", "--profile", "miniature", "--data", str(tmp_path)])
+    app.main()
+    trainings, seen = opened[0].trainings, []
+    trainings.afterwards = seen.append
+    assert trainings.attended(running) and not trainings.attended(ended)
+    running.tell(status="finished")
+    while trainings.attended(running):
+        time.sleep(0.01)
+    assert seen == [running]
 
 
 def test_only_the_interface_imports_gradio_and_it_imports_no_torch():

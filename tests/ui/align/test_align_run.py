@@ -1,7 +1,5 @@
 """The Align tab's view of a run over real records, the blind round's verdict, and LoRAs."""
 
-import json
-import shutil
 import time
 from dataclasses import replace
 from html import unescape
@@ -17,7 +15,7 @@ from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.preferences.records import Estimate
 from huvidpo_core.ui import align_outcome as outcome
 from huvidpo_core.ui import align_words as said
-from huvidpo_core.ui import run_follow, run_view, teach_view
+from huvidpo_core.ui import run_follow, run_view
 from huvidpo_core.ui.align_loras import LoraForm
 from huvidpo_core.ui.align_view import look
 from huvidpo_core.ui.clips import Clips
@@ -78,28 +76,6 @@ def test_a_run_that_holds_nothing_back_says_so(form, engine):
     assert "none held back" not in parts(engine)["head"]
     run.note("check", {**run.metrics("check")[-1], "accuracy": None, "loss": None})
     assert "none held back: too few" in parts(engine)["head"]
-
-
-def test_what_cannot_be_listed_is_told_under_the_list(form, view, engine):
-    """A record of a newer version and a damaged one, each by its folder and the record's sentence, beside a run that is
-    listed; in Teach, too, for of which kind they are cannot be read, and where nobody says then that there is none.
-    Nothing more is told once they are gone."""
-    engine.trainings.pause = 0.01
-    until(begin(form), "finished")
-    folders = [engine.data / "runs" / name for name in ("late", "<i>broken")]
-    for folder, text in zip(folders, (json.dumps({"version": 99}), "{"), strict=True):
-        folder.mkdir()
-        (folder / "run.json").write_text(text)
-    seen, shown = parts(engine), [name for name, *_ in view.shown()]
-    assert seen["list"].count("data-run") == 1 and seen["unlisted"].count("<p") == 2
-    told = view.look("", LATEST, {})[2 + shown.index("unlisted")]
-    for told_of in (told, teach_view.look(engine, "", LATEST)[1]["unlisted"]):
-        assert f"{folders[0]} was written by a newer version" in told_of
-        assert "&lt;i&gt;broken/run.json is damaged" in told_of and "<i>" not in told_of
-    assert "Nothing taught yet" not in teach_view.look(engine, "", LATEST)[1]["list"]
-    for folder in folders:
-        shutil.rmtree(folder)
-    assert parts(engine)["unlisted"] == ""
 
 
 def test_only_what_changed_is_sent(form, view, engine):
