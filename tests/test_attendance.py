@@ -67,7 +67,7 @@ def test_the_round_of_a_run_that_others_carry_out_is_made_once(run, tmp_path):
     orders: list[Order] = []
     apps = [app(tmp_path), app(tmp_path)]
     for each in apps:
-        each.afterwards = BlindRounds(tmp_path / "packs", each.supply, orders.append).make_first
+        each.afterwards = BlindRounds(tmp_path / "packs", each.supply, orders.append, list).make_first
         each.follow_all()
         each.follow_all()
     assert all(each._attended == [run.path] for each in apps) and orders == []
