@@ -108,6 +108,7 @@ def generate(options: argparse.Namespace) -> None:
     media.copy_whole(clip.video, output)
     if options.json:
         result = {"output": str(output), "seconds": round(clip.seconds, 2), "recipe": clip.recipe.to_dict()}
+        result |= {"models": engine.status()}  # device, plan, memory at the peak
         sys.stdout.write(json.dumps(result) + "\n")
     else:
         sys.stdout.write(f"{output}\n")

@@ -34,7 +34,7 @@ def follow(work: Iterator, show: bool = True) -> Any:
     for result in work:
         if isinstance(result, Progress) and show:
             left = "" if result.seconds_left is None else f", about {result.seconds_left:.0f} s left"
-            sys.stderr.write(f"\r\033[K{result.stage} {result.step}/{result.total}{left}")
+            sys.stderr.write(f"\r\033[K{result.stage} {result.step}/{result.total} {result.unit}".rstrip() + left)
             sys.stderr.flush()
     if show:
         sys.stderr.write("\r\033[K")

@@ -297,9 +297,9 @@ class Engine(Rating):
         """`warm_up` in a thread of its own."""
         threading.Thread(target=self.warm_up, daemon=True, name="warm-up").start()
 
-    def warm_up(self) -> None:
-        """Load the models now; a failure is logged and shown when they are first needed."""
-        self._bench.warm_up()
+    def warm_up(self) -> str:
+        """Load the models now; why that failed, in a sentence, or nothing."""
+        return self._bench.warm_up()
 
     def _more(self, chosen: Sequence[str]) -> list[Download]:
         found = (item for each in chosen for item in (*self._painters.downloads(each), *self._menu.downloads(each)))

@@ -15,8 +15,8 @@ class Progress:
     """Where a long piece of work stands.
 
     `stage` is a short phrase for people ("drawing the first frame"); `step` of `total`, where a total of 1 is a
-    phase without steps ("decoding the clip"); `seconds_left` is None while unknown; `preview` is a small uint8 picture
-    (h, w, 3) or a clip (f, h, w, 3), or None.
+    phase without steps ("decoding the clip"), in steps or in another `unit`; `seconds_left` is None while unknown;
+    `preview` is a small uint8 picture (h, w, 3) or a clip (f, h, w, 3), or None.
     """
 
     stage: str
@@ -24,6 +24,7 @@ class Progress:
     total: int
     seconds_left: float | None = None
     preview: np.ndarray | None = None
+    unit: str = ""
 
 
 class Stopwatch:

@@ -2,14 +2,16 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from huvidpo_core.config import Download, Profile, hub_cache
 from huvidpo_core.device_lock import DeviceLock
 from huvidpo_core.errors import MemoryExhaustedError, Stopped, UserError, enough_memory
-from huvidpo_core.progress import Progress
+from huvidpo_core.progress import Progress, Stopwatch, generate
 
 if TYPE_CHECKING:
     from huvidpo_core.evaluation import ClipScorer, Judge
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from huvidpo_core.generation.plans import Plan
 
 log = logging.getLogger(__name__)
+
+MEGABYTE = 10**6
+TELL = 0.5  # seconds between two words on how much of a download has arrived
 
 
 class Workbench:
@@ -55,16 +60,19 @@ class Workbench:
 
             choose_plan(self.profile, find_device(self._device), self._plan, forced=bool(self._device))
 
-    def warm_up(self) -> None:
-        """Load the models now, unless a training needs the room; a failure is logged and shown when they are first
-        needed."""
+    def warm_up(self) -> str:
+        """Load the models now, unless a training needs the room; why that failed, which is logged, too, and empty if it
+        did not."""
         if not self._allowed.issuperset(self.missing_downloads()) or (self.profile.gpu_gigabytes and self.shared()):
-            return
+            return ""
+        wrong = ""
         try:
             self.load()
         except UserError as error:
+            wrong = str(error)
             log.warning("%s", error)
         self.make_room()  # for a training that has begun meanwhile
+        return wrong
 
     def make_room(self) -> None:
         """Leave the GPU to the training that works on it, if one does: now, or when the job at work has ended."""
@@ -90,7 +98,8 @@ class Workbench:
         with self._loading, self._in_memory():
             if self.models is None:
                 for item in self._to_fetch():
-                    self._fetch(item)
+                    for _ in self._fetching(item, threading.Event()):
+                        pass
                 device = find_device(self._device)
                 self._by = plan_for(self.profile, device, self._plan, forced=bool(self._device))
                 self.models = Models.load(self.profile, device, self._by)
@@ -131,10 +140,30 @@ class Workbench:
             )
         return missing
 
-    def _fetch(self, item: Download) -> None:
+    def _fetching(self, item: Download, stop: threading.Event) -> Iterator[Progress]:
+        """Fetch a download, telling how much of it has arrived. Raises UserError, and Stopped when `stop` was set: what
+        has arrived is kept."""
         from huvidpo_core.generation.downloads import fetch
 
-        fetch(item)
+        def work(report: Callable[[int], bool]) -> None:
+            arrived, told_at = 0, 0.0
+
+            def told(count: int) -> None:
+                nonlocal arrived, told_at
+                arrived += count
+                if time.monotonic() - told_at > TELL:
+                    told_at = time.monotonic()
+                    if report(arrived):
+                        raise Stopped
+
+            fetch(item, told)
+
+        stage, whole = f"fetching {item.name}", round(item.gigabytes * 1e9 / MEGABYTE)
+        yield Progress(f"{stage} ({item.gigabytes:g} GB)", 0, 1)
+        watch = Stopwatch(stage, whole)
+        for arrived in generate(work, stop):
+            if arrived is not None:
+                yield replace(watch.at(min(whole, arrived // MEGABYTE)), unit="MB")
 
     def judges(self) -> tuple["ClipScorer | None", "Judge | None"]:
         """What the profile judges clips with; None for what it has not, or what is not on this machine."""
@@ -166,10 +195,9 @@ class Workbench:
             Stopped: `stop` was set meanwhile.
         """
         for item in self._to_fetch(more):
-            yield Progress(f"fetching {item.name} ({item.gigabytes:g} GB)", 0, 1)
+            yield from self._fetching(item, stop)
             if stop.is_set():
                 raise Stopped
-            self._fetch(item)
         if self.models is None:
             yield Progress("loading the models", 0, 1)
         models = self.load()

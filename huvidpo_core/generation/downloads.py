@@ -2,7 +2,9 @@
 
 import hashlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import HTTPError  # what the hub's HTTP library (httpx2) raises; it is no OSError
@@ -23,8 +25,11 @@ def is_present(download: Download) -> bool:
     return all(_is_cached(download.name, file) for file in download.files)
 
 
-def fetch(download: Download) -> None:
+def fetch(download: Download, told: Callable[[int], None] = lambda _: None) -> None:
     """Fetch its files into the cache; an interrupted download is continued.
+
+    `told` is called with the number of bytes of each piece that is there; what it raises ends the download, and what
+    arrived is kept.
 
     Raises:
         UserError: it failed, or HF_HUB_OFFLINE forbids it.
@@ -32,7 +37,7 @@ def fetch(download: Download) -> None:
     try:
         for file in download.files:
             log.info("fetching %s of %s", file, download.name)
-            _fetch_content(download.name, file)
+            _fetch_content(download.name, file, told)
             hf_hub_download(download.name, file)  # has the content by now, and gives it its name
     except (HTTPError, OSError, RuntimeError) as error:  # a RuntimeError is hf_xet's, should the hub fetch after all
         if isinstance(error, OSError) and is_full(error):
@@ -55,7 +60,7 @@ def _is_cached(name: str, file: str, revision: str | None = None) -> bool:
     return isinstance(try_to_load_from_cache(name, file, revision=revision), str)
 
 
-def _fetch_content(name: str, file: str) -> None:
+def _fetch_content(name: str, file: str, told: Callable[[int], None]) -> None:
     """Put the content of a file where `hf_hub_download` looks for it, going on from what an earlier try left.
 
     `hf_hub_download` itself removes what it has when the connection breaks, be it by plain HTTP or by hf_xet. So hf_xet
@@ -63,6 +68,7 @@ def _fetch_content(name: str, file: str) -> None:
     """
     found = get_hf_file_metadata(hf_hub_url(name, file), retry_on_errors=True)
     if found.etag is None or _is_cached(name, file, found.commit_hash):
+        told(found.size or 0)
         return  # without an etag it is not the hub that answers: `hf_hub_download` says so
     folder = repo_folder_name(repo_id=name, repo_type="model")
     blob = hub_cache() / folder / "blobs" / found.etag
@@ -71,6 +77,7 @@ def _fetch_content(name: str, file: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(lock):
         if blob.exists():
+            told(blob.stat().st_size)
             return
         part = blob.with_name(f"{blob.name}.incomplete")  # the name that `hf cache prune` looks for
         if part.exists() and (found.size is None or part.stat().st_size > found.size):
@@ -80,9 +87,10 @@ def _fetch_content(name: str, file: str) -> None:
         address = hf_hub_url(name, file, revision=found.commit_hash)
         headers = build_hf_headers() | {"Accept-Encoding": "identity"}
         with part.open("ab") as end:
+            told(end.tell())
             http_get(
                 address,
-                end,
+                _Told(end, told),
                 resume_size=end.tell(),
                 expected_size=found.size,
                 headers=headers,
@@ -96,6 +104,21 @@ def _fetch_content(name: str, file: str) -> None:
                 f"The file {file} of the model {name} arrived damaged and was removed. Try again: it is fetched anew."
             )
         part.replace(blob)
+
+
+class _Told:
+    """A file that tells how much is written to it, after each piece."""
+
+    def __init__(self, file: BinaryIO, told: Callable[[int], None]) -> None:
+        self._file, self._told = file, told
+
+    def write(self, piece: bytes) -> int:
+        written = self._file.write(piece)
+        self._told(written)
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def _sha256(path: Path) -> str:

@@ -29,6 +29,7 @@ from huvidpo_core.ui.theme import STATIC, theme
 log = logging.getLogger(__name__)
 
 HOUR = 3600  # seconds
+SOON, LATER = 2, 10  # seconds between two looks at the models' state, while they are not loaded and afterwards
 # On a phone Gradio hides the first link of the footer, and not the dot after it. In a style sheet of the app's it would
 # be narrowed to the page, of which the footer is no part.
 FOOTER = "<style>@media (width <= 640px) { footer .divider { display: none } }</style>"
@@ -41,6 +42,7 @@ class Consent:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.given = False
+        self.wrong = ""  # why the models are still not here
 
     def needed(self) -> bool:
         """The person has still to agree."""
@@ -49,14 +51,16 @@ class Consent:
     def give(self) -> None:
         """The person agreed: fetch and load in the background."""
         self.engine.allow_downloads()
-        self.given = True
+        self.given, self.wrong = True, ""
         threading.Thread(target=self._fetch, daemon=True, name="downloads").start()
 
     def _fetch(self) -> None:
         try:
-            self.engine.warm_up()
-        except Exception:  # a thread of its own: whatever a network can do, nobody else would write it down
-            log.exception("fetching the models failed; it is tried again when they are needed")
+            self.wrong = self.engine.warm_up()
+        except Exception as error:  # a thread of its own: whatever a network can do, nobody else would write it down
+            log.exception("fetching the models failed")
+            self.wrong = f"The download failed ({type(error).__name__}); the log says more. Try again."
+        self.given = not self.wrong  # else the person is asked again, with the reason
 
 
 def build_app(engine: Engine, local: bool = False) -> gr.Blocks:
@@ -70,6 +74,7 @@ def build_app(engine: Engine, local: bool = False) -> gr.Blocks:
         with gr.Row(elem_id="header"):
             gr.HTML("<h1>HuViDPO Lab</h1><p>Describe it, draw it, set it in motion.</p>", elem_id="brand")
             status = gr.HTML("", elem_id="status")
+        wrong = gr.HTML("", visible=False, elem_id="downloads-wrong")
         with gr.Column(visible=consent.needed(), elem_id="downloads") as panel:
             listing = gr.HTML(words.downloads(engine.missing_downloads()))
             agree = gr.Button("I agree, download", variant="primary", elem_id="agree")
@@ -96,21 +101,22 @@ def build_app(engine: Engine, local: bool = False) -> gr.Blocks:
         FirstFramesApi(engine).wire()
         # These stand outside the tabs: in a tab that has never been open they would not work.
         stored = gr.BrowserState(storage_key=KEY, secret=SECRET)
-        clock = gr.Timer(2, active=not engine.loaded)
+        clock = gr.Timer(SOON)
 
         def head() -> list[Any]:
+            said = gr.HTML(words.message(consent.wrong, "error"), visible=bool(consent.wrong))
+            look_again = gr.Timer(LATER if engine.loaded else SOON)  # plan and peak change with the work
             missing = words.downloads(engine.missing_downloads())
-            waiting = gr.Timer(active=not engine.loaded)  # until there is nothing more to tell
-            return [words.status(engine.status()), waiting, gr.Column(visible=consent.needed()), missing]
+            return [words.status(engine.status()), look_again, gr.Column(visible=consent.needed()), said, missing]
 
         def agreed() -> list[Any]:
             consent.give()
             gr.Info("The download has started. You can press First frame now; it waits for the models.")
             return head()
 
-        heads = [status, clock, panel, listing]
+        heads = [status, clock, panel, wrong, listing]
         demo.load(head, None, heads, **AT_ONCE)
-        clock.tick(lambda: head()[:2], None, heads[:2], **AT_ONCE)  # who reads the list is not disturbed
+        clock.tick(lambda: head()[:-1], None, heads[:-1], **AT_ONCE)  # who reads the list is not disturbed
         create.wire_load(demo.load, stored)
         create.wire_reload(tab.select)
         pressed = agree.click(agreed, None, heads, **AT_ONCE)

@@ -52,7 +52,10 @@ def progress_bar(progress: Progress) -> str:
         return bar(stage)
     left = "" if progress.step >= progress.total else f" · {time_left(progress.seconds_left)}"
     share = round(100 * min(1, progress.step / progress.total))
-    return bar(stage, f"step {progress.step} of {progress.total}{left}", share)
+    step = f"step {progress.step} of {progress.total}"
+    if progress.unit:
+        step = f"{progress.step:,} of {progress.total:,} {progress.unit}"
+    return bar(stage, f"{step}{left}", share)
 
 
 def waiting_bar(for_others: bool = False) -> str:

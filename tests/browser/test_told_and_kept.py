@@ -73,12 +73,14 @@ def test_a_reload_keeps_the_form_and_the_picture(open_page, engine):
 
 
 def test_the_status_follows_the_models(open_page, engine):
-    """The header tells that the models are loaded as soon as they are, without a reload."""
+    """The header tells that the models are loaded as soon as they are, and when they are put away, without a reload."""
     engine.models_loaded = False
     page = open_page()
     expect(page.locator("#status")).to_contain_text("not loaded yet")
     engine.models_loaded = True
     expect(page.locator("#status")).to_contain_text("models loaded")
+    engine.models_loaded = False
+    expect(page.locator("#status")).to_contain_text("not loaded yet")
 
 
 def test_a_clip_on_the_stage_is_rated(open_page, engine):

@@ -153,7 +153,7 @@ def test_its_download_is_asked_for_when_it_is_chosen(profile, tmp_path, monkeypa
     known = dataclasses.replace(profile.animatediff, downloads=(DOWNLOAD,))
     engine = Engine(dataclasses.replace(profile, animatediff=known), tmp_path, device="cpu")
     asked = []
-    monkeypatch.setattr("huvidpo_core.generation.downloads.fetch", asked.append)
+    monkeypatch.setattr("huvidpo_core.generation.downloads.fetch", lambda item, _: asked.append(item))
     assert engine.missing_downloads() == [] and engine.missing_downloads(ANIMATEDIFF) == [DOWNLOAD]
     animate(engine, picture(), pack="")
     with pytest.raises(UserError, match=r"guoyww/adapter \(1.7 GB, Apache-2.0\)"):

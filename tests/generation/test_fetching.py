@@ -22,7 +22,7 @@ import pytest
 from huggingface_hub import constants, try_to_load_from_cache
 
 from huvidpo_core.config import Download
-from huvidpo_core.errors import UserError
+from huvidpo_core.errors import Stopped, UserError
 from huvidpo_core.generation import downloads
 from huvidpo_core.generation.downloads import fetch, is_present
 
@@ -233,6 +233,25 @@ def test_two_at_once_fetch_it_once(hub):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(fetch, [MODEL, MODEL]))
     assert hub.sent() == [None] and cached() == hub.files
+
+
+def test_stop_keeps_what_arrived_and_every_byte_is_told_of(hub, cache):
+    """What is told may end it; the next try goes on, and tells of what was there, too."""
+
+    def told(count: int) -> None:
+        if count == CHUNK:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fetch(MODEL, told)
+    assert parts(cache)[0].stat().st_size == CHUNK and not is_present(MODEL)
+    arrived: list[int] = []
+    fetch(MODEL, arrived.append)
+    assert sum(arrived) == sum(map(len, hub.files.values())) and CHUNK in arrived
+    assert hub.sent() == [None, f"bytes={CHUNK}-"] and cached() == hub.files
+    again: list[int] = []
+    fetch(MODEL, again.append)
+    assert sum(again) == sum(arrived)
 
 
 def test_what_is_there_is_not_fetched_again(hub, cache):

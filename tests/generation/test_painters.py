@@ -163,7 +163,12 @@ def test_a_painters_own_download_is_asked_for_when_it_is_chosen(profile, tmp_pat
     profile = dataclasses.replace(profile, painters=(dataclasses.replace(plain, downloads=(more,)), sd15))
     engine = Engine(profile, tmp_path, device="cpu")
     asked = []
-    monkeypatch.setattr("huvidpo_core.generation.downloads.fetch", asked.append)
+
+    def fetch(item, told):
+        told(2_000_000_000)
+        asked.append(item)
+
+    monkeypatch.setattr("huvidpo_core.generation.downloads.fetch", fetch)
     assert engine.missing_downloads() == [] and engine.missing_downloads("plain") == [more]
     engine.allow_downloads()
     assert draw(engine).any() and not asked
@@ -173,6 +178,7 @@ def test_a_painters_own_download_is_asked_for_when_it_is_chosen(profile, tmp_pat
     engine.allow_downloads("plain")
     *progress, _ = engine.first_frame(RECIPE.with_(painter="plain"), threading.Event())
     assert asked == [more] and progress[0].stage == "fetching someone/unet (5.1 GB)"
+    assert (progress[1].step, progress[1].total, progress[1].unit) == (2000, 5100, "MB")
 
 
 def test_the_miniatures_plain_painter_is_the_network_before_alignment(tmp_path):

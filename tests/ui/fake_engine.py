@@ -50,6 +50,7 @@ class FakeEngine(FakePairs):
         self.agreed_to_plain = False
         self.steps_done = 0  # of the last piece of long work
         self.extra_packs: list[PackChoice] = []
+        self.wrong = ""  # with the downloads
         self.crash: Exception | None = None
         self.choices: dict[tuple[str, str], tuple[Picture, tuple[Picture, ...]]] = {}  # by offer and rater
         self.models_loaded = True
@@ -91,8 +92,10 @@ class FakeEngine(FakePairs):
     def painters(self) -> list[PainterChoice]:
         return PainterMenu(self.profile, self.data / "packs").choices()
 
-    def warm_up(self) -> None:
-        """Nothing to load."""
+    def warm_up(self) -> str:
+        """Nothing to load; where something is wrong, the downloads are still missing."""
+        self.agreed = self.agreed and not self.wrong
+        return self.wrong
 
     def packs(self, action: str | None = None, trials: bool = False) -> list[PackChoice]:
         own = []

@@ -40,6 +40,7 @@ def test_progress_bar():
 def test_the_last_step_promises_nothing_and_a_phase_has_no_steps():
     """At the last step no time is told; decoding has a name, and neither step nor share."""
     assert "left" not in words.progress_bar(Progress("animating", 4, 4, 0.0))
+    assert "3,100 of 10,300 MB" in words.progress_bar(Progress("fetching a model", 3100, 10300, unit="MB"))
     bar = words.progress_bar(Progress("decoding the clip", 0, 1))
     assert "Decoding the clip" in bar
     assert not any(said in bar for said in ("step", "left", "aria-valuenow"))
