@@ -148,7 +148,7 @@ class Runs(Attendance):
                 if (asked := run.asked())["kind"] in (kinds or ("align",)):
                     found.append((asked.get("created", 0.0), run))
             except UserError as error:
-                log.warning("a training is not listed: %s", error)
+                log.info("a training is not listed: %s", error)  # `unlisted` tells people
         return [run for _, run in sorted(found, key=lambda each: (each[0], each[1].path.name), reverse=True)]
 
     def unlisted(self) -> list[str]:

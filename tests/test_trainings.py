@@ -318,9 +318,9 @@ def test_a_process_that_cannot_be_started_is_a_sentence(engine, run, monkeypatch
     assert run.state().status == "new" and sys.executable == "/nowhere/python"
 
 
-def test_what_is_no_run_is_not_listed(engine, run, caplog):
-    """A folder without a record is none; of a damaged one and one of a newer version it is told why, and logged; the
-    others are there."""
+def test_what_is_no_run_is_not_listed(engine, run):
+    """A folder without a record is none; of a damaged one and one of a newer version it is told why; the others are
+    there."""
     for name, text in (
         ("empty", None),
         ("damaged", "{"),
@@ -332,7 +332,6 @@ def test_what_is_no_run_is_not_listed(engine, run, caplog):
         if text:
             (folder / "run.json").write_text(text)
     assert [each.path for each in engine.trainings.runs()] == [run.path]
-    assert "newer version" in caplog.text and "damaged" in caplog.text
     reasons = ("damaged/run.json is damaged", "newer was written by a newer version", "odd/run.json is damaged")
     told = engine.trainings.unlisted()
     assert len(told) == 3 and all(reason in sentence for reason, sentence in zip(reasons, told, strict=True))
