@@ -16,11 +16,11 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 from huvidpo_core import cli_rating, cli_together, cli_training, media
 from huvidpo_core.actions import Actions, check_name, title_of
 from huvidpo_core.cli_output import check_writable, follow
-from huvidpo_core.config import PACKS, load_profile, profile_names, resolve
+from huvidpo_core.config import PACKS, load_profile, profile_names
 from huvidpo_core.engine import Clip, Engine, Picture, choose_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.flags import Parser, add_machine
-from huvidpo_core.published import one_folder
+from huvidpo_core.published import base_network, one_folder
 from huvidpo_core.recipe import SAMPLERS, Recipe
 
 
@@ -116,18 +116,15 @@ def generate(options: argparse.Namespace) -> None:
 
 def import_official(options: argparse.Namespace) -> None:
     """Turn a published checkpoint into an action pack and say where it is."""
-    from torch import float32
-
-    from huvidpo_core.generation.loading import load_video_unet
     from huvidpo_core.models.imports import import_official as convert
 
     bases = {profile.family: profile.video.base for profile in map(load_profile, reversed(profile_names()))}
     if options.family not in bases and not options.output:  # a pack there would be in no menu
         raise UserError(f"There is no family '{options.family}'. Choose one of: {', '.join(sorted(bases))}.")
     base = options.base or bases.get(options.family) or load_profile("full").video.base
-    place = Path(resolve(base))
     action = Actions(PACKS / options.family).get(check_name(options.action))
     with one_folder([options.unet]) as unet:
+        onto = base_network(base)
         pack = convert(
             unet,
             options.output or PACKS / options.family / options.action,
@@ -136,7 +133,12 @@ def import_official(options: argparse.Namespace) -> None:
             key_frames=options.key_frames,
             title=" ".join(options.title.split()) or (action.title if action else title_of(options.action)),
             base=base,
-            onto=load_video_unet(place, float32) if place.is_absolute() else None,  # a hub name is believed
+            onto=onto,
+        )
+    if onto.device.type == "meta":
+        sys.stderr.write(
+            f"{base} is not on this machine, so that names and shapes were compared with it, and not the values. These "
+            "are when the pack is used.\n"
         )
     sys.stdout.write(f"{pack.folder}\n")
 

@@ -2,17 +2,21 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from huvidpo_core.actions import Naming
 from huvidpo_core.adoption import numbered
-from huvidpo_core.config import KeyFrames, Profile
+from huvidpo_core.config import KeyFrames, Profile, resolve
 from huvidpo_core.errors import UserError
 from huvidpo_core.progress import Progress, generate
 from huvidpo_core.workbench import Workbench
+
+if TYPE_CHECKING:
+    from huvidpo_core.models import VideoUNet
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model"
 
@@ -95,3 +99,28 @@ def one_folder(files: Sequence[Path]) -> Iterator[Path]:
         (folder / CONFIG).symlink_to(configs[0].absolute())
         (folder / f"{WEIGHTS}{weights[0].suffix}").symlink_to(weights[0].absolute())
         yield folder
+
+
+def base_network(base: str) -> "VideoUNet":
+    """What a checkpoint of this base is compared with, from its folder or the hub's cache. Asks no network.
+
+    Of a hub name that is not on this machine there are names and shapes only: those of Stable Diffusion 1.x, which
+    published checkpoints are made from, on the `meta` device.
+
+    Raises:
+        UserError: a folder that is not there, or that cannot be read.
+    """
+    import torch
+
+    from huvidpo_core.generation.loading import load_video_unet, local_folder
+    from huvidpo_core.models import VideoUNet
+    from huvidpo_core.models.architectures import SD14
+
+    place = Path(resolve(base))
+    if not place.is_absolute():
+        with suppress(UserError):
+            place = local_folder(base)
+        if not any(file.suffix in (".safetensors", ".bin") for file in place.glob("unet/*")):
+            with torch.device("meta"):
+                return VideoUNet(**SD14)
+    return load_video_unet(place, torch.float32)

@@ -5,16 +5,19 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 from safetensors import SafetensorError
 
 from huvidpo_core import cli, media
 from huvidpo_core.config import PACKS
-from huvidpo_core.models import weights
+from huvidpo_core.models import architectures, weights
+from huvidpo_core.models.official import read_config
 from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.workbench import Workbench
+from tests.hub import put_into_cache
 from tests.published import profile_below
 from tests.reference import DATA, reference
 from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_profile
@@ -42,6 +45,12 @@ def run(profile, tmp_path, monkeypatch, capsys):
         return status, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def own_base(tmp_path_factory) -> str:
+    """The folder of the base below the checkpoint in tests/data."""
+    return profile_below(tmp_path_factory.mktemp("below")).video.base
 
 
 def test_generate_writes_an_mp4_and_says_how(run, tmp_path):
@@ -96,10 +105,11 @@ def test_a_mistake_is_status_2_and_one_line(run, tmp_path, arguments, words):
     assert not (tmp_path / "horse.mp4").exists() and not list(tmp_path.glob("*.part"))
 
 
-def test_import_official_makes_a_pack(run, tmp_path):
+def test_import_official_makes_a_pack(run, own_base, tmp_path):
     """The published-format checkpoint becomes a pack folder that loads; a second import there is refused."""
     folder = reference("model/unet")
-    arguments = ["import-official", "--unet", folder, "--action", "rain", "--output", tmp_path / "packs" / "rain"]
+    arguments = ["import-official", "--unet", folder, "--action", "rain", "--base", own_base]
+    arguments += ["--output", tmp_path / "packs" / "rain"]
     status, out, _ = run(*arguments)
     assert status == 0 and out.strip() == str(tmp_path / "packs" / "rain")
     assert ActionPack.load(tmp_path / "packs" / "rain").action == "rain"
@@ -107,10 +117,10 @@ def test_import_official_makes_a_pack(run, tmp_path):
     assert status == 2 and err.count("\n") == 1
 
 
-def test_import_official_takes_a_new_action(run, tmp_path):
+def test_import_official_takes_a_new_action(run, own_base, tmp_path):
     """A name that is no action yet becomes one, with a title made from it or the one given; an impossible one does
     not."""
-    official = ["import-official", "--unet", reference("model/unet"), "--output", tmp_path / "ball"]
+    official = ["import-official", "--unet", reference("model/unet"), "--base", own_base, "--output", tmp_path / "ball"]
     assert run(*official, "--action", "ball_bounce")[0] == 0
     pack = ActionPack.load(tmp_path / "ball")
     assert (pack.action, pack.title) == ("ball_bounce", "Ball bounce")
@@ -123,16 +133,17 @@ def test_import_official_takes_a_new_action(run, tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "wanted"), [([], "first+previous"), (["--key-frames", "first"], "first")])
-def test_a_lamp_checkpoint_says_so(run, tmp_path, arguments, wanted):
+def test_a_lamp_checkpoint_says_so(run, own_base, tmp_path, arguments, wanted):
     """--key-frames travels into the pack, HuViDPO's without it; a choice that is none is one line."""
-    official = ["import-official", "--unet", reference("model/unet"), "--action", "rain", "--output", tmp_path / "rain"]
+    official = ["import-official", "--unet", reference("model/unet"), "--action", "rain", "--base", own_base]
+    official += ["--output", tmp_path / "rain"]
     status, _, _ = run(*official, *arguments)
     assert status == 0 and ActionPack.load(tmp_path / "rain").key_frames == wanted
     status, _, err = run(*official, "--key-frames", "last")
     assert status == 2 and "'first'" in err and err.count("\n") == 1
 
 
-def test_a_full_disk_while_importing_is_status_2_and_one_line(run, tmp_path, monkeypatch):
+def test_a_full_disk_while_importing_is_status_2_and_one_line(run, own_base, tmp_path, monkeypatch):
     """safetensors' own words for a full disk become a sentence; no half pack and no fragment is left."""
 
     def full(tensors: dict, path: Path, metadata: dict) -> None:
@@ -141,9 +152,8 @@ def test_a_full_disk_while_importing_is_status_2_and_one_line(run, tmp_path, mon
 
     monkeypatch.setattr(weights, "save_file", full)
     folder = tmp_path / "packs"
-    status, _, err = run(
-        "import-official", "--unet", reference("model/unet"), "--action", "rain", "--output", folder / "rain"
-    )
+    official = ["import-official", "--unet", reference("model/unet"), "--action", "rain", "--base", own_base]
+    status, _, err = run(*official, "--output", folder / "rain")
     assert status == 2 and "the disk is full" in err and err.count("\n") == 1
     assert list(folder.iterdir()) == []
 
@@ -194,9 +204,9 @@ def test_clips_of_another_method_are_brought_under_its_name(tmp_path, capsys):
     assert "calls clips of its own" in capsys.readouterr().err and len(store.list()) == 3
 
 
-def test_import_official_takes_the_whole_checkpoint_too(run, tmp_path):
+def test_import_official_takes_the_whole_checkpoint_too(run, own_base, tmp_path):
     """The folder that holds unet/, as a checkpoint is published and as the panel in the app takes it."""
-    official = ["import-official", "--unet", reference("model/unet").parent, "--action", "rain"]
+    official = ["import-official", "--unet", reference("model/unet").parent, "--action", "rain", "--base", own_base]
     status, out, err = run(*official, "--output", tmp_path / "rain")
     assert (status, out.strip()) == (0, str(tmp_path / "rain")), err
     assert ActionPack.load(tmp_path / "rain").action == "rain"
@@ -204,21 +214,54 @@ def test_import_official_takes_the_whole_checkpoint_too(run, tmp_path):
     assert status == 2 and "nowhere is not there" in err and err.count("\n") == 1
 
 
-def test_import_official_asks_which_base(run, profile, tmp_path):
-    """A folder is checked and written into the pack, a hub name written only, the family's own without --base; a folder
-    that is another base, or none, is one line, and no pack is there."""
-    official = ["import-official", "--unet", DATA / "model/unet", "--action", "rain", "--output", tmp_path / "rain"]
-    own = profile_below(tmp_path / "models").video.base
-    for base, wanted in ((["--base", own], own), (["--base", "me/sd"], "me/sd"), ([], "CompVis/stable-diffusion-v1-4")):
-        status, _, err = run(*official, *base)
-        assert status == 0 and ActionPack.load(tmp_path / "rain").base == wanted, err
-        shutil.rmtree(tmp_path / "rain")
-    for base, words in (
+@pytest.fixture
+def official(run, tmp_path, monkeypatch):
+    """Imports the small checkpoint with further arguments, with an empty cache of the hub in `tmp_path`; exit status,
+    stderr, and the base that is written into the pack, if there is one."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "packs" / "rain"
+
+    def official(*arguments: str) -> tuple[int, str, str]:
+        command = ["import-official", "--unet", DATA / "model/unet", "--action", "rain", "--output", folder]
+        status, _, err = run(*command, *arguments)
+        base = ActionPack.load(folder).base if folder.exists() else ""
+        shutil.rmtree(folder, ignore_errors=True)
+        return status, err, base
+
+    return official
+
+
+def test_import_official_compares_with_a_base_that_is_there(official, profile, own_base, tmp_path):
+    """A folder, or a hub name of which the cache has the UNet: written into the pack where it is the checkpoint's own;
+    another base, or none, is one line, and no pack is there."""
+    for name, base in (("me/own", own_base), ("me/other", profile.video.base)):
+        files = [path.relative_to(base).as_posix() for path in Path(base, "unet").iterdir()]
+        put_into_cache(tmp_path / "cache", name, Path(base), tuple(files))
+    for base in (own_base, "me/own"):
+        assert official("--base", base) == (0, "", base)
+    for arguments, words in (
         (["--base", profile.video.base], f"another base model than {profile.video.base}. Name its own with --base"),
+        (["--base", "me/other"], "another base model than me/other"),
         (["--family", "miniature"], "another base model than assets/miniature/video"),
         (["--base", tmp_path / "nowhere"], f"There is no model in {tmp_path / 'nowhere'}"),
         (["--base", "sd14"], "There is no model in"),
     ):
-        status, _, err = run(*official, *base)
-        assert status == 2 and words in err and err.count("\n") == 1, err
-        assert not (tmp_path / "rain").exists()
+        status, err, base = official(*arguments)
+        assert status == 2 and words in err and err.count("\n") == 1 and not base, err
+
+
+def test_import_official_compares_shapes_where_the_base_is_not_there(official, own_base, tmp_path, monkeypatch):
+    """With Stable Diffusion 1.x's, whatever hub name it is, also one of which the cache has other parts only: the small
+    checkpoint is refused. One of these shapes is a pack, and a line says that no values were compared."""
+    put_into_cache(tmp_path / "cache", "me/sd", Path(own_base), ("scheduler/scheduler_config.json",))
+    sd14 = "CompVis/stable-diffusion-v1-4"
+    asked = (([], sd14), (["--base", "me/sd"], "me/sd"), (["--base", "me/elsewhere"], "me/elsewhere"))
+    for arguments, wanted in asked:
+        status, err, base = official(*arguments)
+        assert status == 2 and err.count("\n") == 1 and not base, err
+        assert "lacks" in err and f"{wanted} is not on this machine and taken for a Stable Diffusion 1.x. Name" in err
+    monkeypatch.setattr(architectures, "SD14", read_config(DATA / "model/unet"))
+    for arguments, wanted in asked:
+        status, err, base = official(*arguments)
+        assert (status, base) == (0, wanted) and err.startswith(f"{wanted} is not on this machine"), err
+        assert "and not the values" in err and err.count("\n") == 1

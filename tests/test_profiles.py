@@ -20,20 +20,10 @@ from huvidpo_core.generation.downloads import fetch
 from huvidpo_core.models.painter_menu import PainterMenu
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.workbench import Workbench
+from tests.hub import put_into_cache
 from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_animatediff, make_profile, make_vae
 
 RECIPE = Recipe(prompt="a red horse runs", action="horse_run", style="cartoon")
-
-
-def put_into_cache(cache: Path, name: str, folder: Path, files: tuple[str, ...]) -> None:
-    """Lay out `files` of a model folder as huggingface_hub caches a repository."""
-    repository = cache / f"models--{name.replace('/', '--')}"
-    snapshot = repository / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
-    (repository / "refs").mkdir(parents=True, exist_ok=True)
-    (repository / "refs" / "main").write_text(snapshot.name)
-    for file in files:
-        (snapshot / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(folder / file, snapshot / file)
 
 
 @pytest.fixture(scope="module")

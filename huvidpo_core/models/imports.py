@@ -13,7 +13,7 @@ from huvidpo_core.models import official, preference
 from huvidpo_core.models.inflate import VideoUNet
 from huvidpo_core.models.pack_weights import apply_pack
 from huvidpo_core.models.packs import ActionPack
-from huvidpo_core.models.weights import check_finite, model_hash, motion_parameters, same_base
+from huvidpo_core.models.weights import check_finite, check_strictly, model_hash, motion_parameters, same_base
 from huvidpo_core.progress import Progress
 
 _PROOF = "proof"  # the name of the LoRA while it is tried
@@ -46,7 +46,8 @@ def import_official(
         lora_file: a published preference LoRA (the whole wrapped state dict), trained on this checkpoint.
         key_frames: which attention the checkpoint was trained with, "first" for LAMP's; the pack brings it along.
         title, prompt, base, frames, fps, width, height, licence: as in `ActionPack`.
-        onto: the network that the pack is to be used with, if it is known; it stays as it is.
+        onto: the network that the pack is to be used with, if it is known; it stays as it is. One on the `meta` device
+            stands for its names and shapes.
         report: told each stage as it begins; says whether to stop.
 
     Raises:
@@ -61,7 +62,13 @@ def import_official(
     begin("reading the checkpoint")
     unet = VideoUNet.from_official(unet_folder, key_frames)
     check_finite(unet.state_dict(), "The checkpoint")
-    if onto is not None and not same_base(model_hash(unet), onto):
+    if onto is not None and onto.device.type == "meta":
+        advice = (
+            f"{base} is not on this machine and taken for a Stable Diffusion 1.x. Name the folder of the checkpoint's "
+            "own base with --base."
+        )
+        check_strictly(onto.state_dict(), unet.state_dict(), unet_folder, advice)
+    elif onto is not None and not same_base(model_hash(unet), onto):
         raise UserError(
             f"This checkpoint was trained on another base model than {base}. Name its own with --base on the command "
             "line, or start the app with the profile of its base, which is full for Stable Diffusion 1.4, and bring it "
