@@ -271,20 +271,3 @@ def test_missing_files_are_named(checkpoint: Path) -> None:
     (checkpoint / "config.json").unlink()
     with pytest.raises(UserError, match=r"no config\.json"):
         VideoUNet.from_official(checkpoint)
-
-
-def test_names_at_full_size() -> None:
-    """SD-1.4's config inflated (on no device) has the published names: those of 2D, conv2d, and the temporal parts."""
-    config = json.loads((DATA / "model/unet/config.json").read_text())
-    blocks = {key: [kind.replace("3D", "2D") for kind in config[key]] for key in ("down_block_types", "up_block_types")}
-    with torch.device("meta"):
-        unet = VideoUNet(**blocks, cross_attention_dim=768)  # all else is SD-1.4's already
-    names = set(unet.state_dict())
-    assert len({name for name in names if ".conv2d." in name}) == 2 * sum(".conv1d.weight" in name for name in names)
-    plain = {
-        name.replace(".conv2d.", ".")
-        for name in names
-        if not any(part in name for part in (".conv1d.", ".conv_gate.", "_temp."))
-    }
-    assert len(plain) == 686  # the number of tensors of Stable Diffusion 1.4's UNet
-    assert unet.conv_in.conv1d.weight.shape == (320, 320, 3) and unet.conv_in.conv_gate.weight.shape == (1, 320, 3, 3)
