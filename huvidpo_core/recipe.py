@@ -15,6 +15,7 @@ ORIGINS = ("generated", "kept", "edited", "uploaded", "brought")
 # Methods to compare with, in place of a pack of one's own: behind a pack's name, its motion with LAMP's attention (key
 # frame 0 only) and no preference LoRA; alone, AnimateDiff, which knows no packs.
 LAMP, ANIMATEDIFF = "@lamp", "@animatediff"
+PAINTER_LORA = "lora:"  # before the name of a LoRA in `Recipe.painter`
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,12 @@ class Recipe:
     def with_(self, **changes: Any) -> "Recipe":
         """A copy with some settings replaced."""
         return replace(self, **changes)
+
+
+def is_own_painter(painter: str) -> bool:
+    """Whether a `Recipe.painter` draws with the profile's own network, with a LoRA or without: the one that learns from
+    choices among first frames."""
+    return not painter or painter.startswith(PAINTER_LORA)
 
 
 def _one_of(what: str, value: str, known: Any) -> None:

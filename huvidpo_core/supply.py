@@ -18,6 +18,7 @@ from huvidpo_core.preferences.picture_choices import PictureChoice, as_pairs
 from huvidpo_core.preferences.records import Answer, Rating
 from huvidpo_core.preferences.singles import JudgedClip, from_single_ratings
 from huvidpo_core.preferences.store import Store
+from huvidpo_core.recipe import is_own_painter
 
 if TYPE_CHECKING:
     from huvidpo_core.training.source import Source
@@ -81,9 +82,11 @@ class Supply:
         return RatedStock(len(clips), good, len(judged) - good)
 
     def choices(self, profile: str, raters: Collection[str] = ()) -> list[PictureChoice]:
-        """What these raters, by default all, chose from a few first frames of this profile. Raises UserError."""
+        """What these raters, by default all, chose from a few first frames by this profile's own painter, with a LoRA
+        or without: other painters' pictures are not what it would draw. Raises UserError."""
         made = self.store.picture_choices.list(raters)
-        return [choice for choice in made if choice.recipe.get("profile", profile) == profile]
+        own = (choice for choice in made if choice.recipe.get("profile", profile) == profile)
+        return [choice for choice in own if is_own_painter(choice.recipe.get("painter", ""))]
 
     def first_frames(self, profile: str, raters: Collection[str] = ()) -> "Source":
         """What these choices teach of first frames. Raises UserError: nothing to learn from."""
@@ -96,8 +99,8 @@ class Supply:
             pairs += as_pairs(choice, text)
         if not pairs:
             raise UserError(
-                "No first frame has been chosen from others yet. In Create, press Four to choose from, and choose; 20 "
-                "choices are a beginning."
+                "No first frame has been chosen from others yet. In Create, with the profile's own painter, press Four "
+                "to choose from, and choose; 20 choices are a beginning."
             )
         return Source.of(pairs, self.store.picture_choices.file, lambda pair: pair.prompt)
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from huvidpo_core import media
@@ -164,3 +165,22 @@ def test_nothing_to_learn_from_is_a_sentence(supply):
         supply.votes("rain")
     with pytest.raises(UserError, match="no votes to learn from"):
         supply.votes("rain", ["bob"])
+
+
+def test_choices_count_among_the_profiles_own_pictures(supply):
+    """With a LoRA or without, also one that is gone; of an old record that does not say by whom, too. Another painter's
+    are kept, and neither counted nor learned from."""
+    pictures = [np.full((8, 8, 3), 60 * number, np.uint8) for number in range(4)]
+    recipe = Recipe("a red horse", "horse_run", "cartoon", profile="full").to_dict()
+    old = {name: value for name, value in recipe.items() if name not in ("painter", "profile")}
+    plain, direct, lora = (recipe | {"painter": painter} for painter in ("plain", "direct", "lora:mine"))
+    kept = supply.store.picture_choices
+    for offer, drawn in enumerate((plain, direct)):
+        kept.choose(str(offer), "ann", drawn, pictures[0], pictures[1:])
+    assert supply.choices("full") == []
+    with pytest.raises(UserError, match=r"has been chosen from others yet\. In Create, with the profile's own painter"):
+        supply.first_frames("full")
+    for offer, drawn in enumerate((recipe, lora, old), 2):
+        kept.choose(str(offer), "ann", drawn, pictures[offer - 1], pictures[:1])
+    assert [choice.recipe for choice in supply.choices("full")] == [recipe, lora, old] and len(kept.list()) == 5
+    assert len(supply.first_frames("full").pairs) == 3

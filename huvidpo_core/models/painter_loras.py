@@ -11,8 +11,7 @@ from huvidpo_core import media
 from huvidpo_core.errors import UserError
 from huvidpo_core.models import cards
 from huvidpo_core.models.packs import PAINTERS
-
-PREFIX = "lora:"  # before a LoRA's name in `Recipe.painter`
+from huvidpo_core.recipe import PAINTER_LORA as PREFIX
 
 
 @dataclass(frozen=True)

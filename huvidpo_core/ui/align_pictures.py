@@ -13,7 +13,10 @@ from huvidpo_core.ui.session import Sessions
 from huvidpo_core.ui.work import told
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
-NO_CHOICES = "No first frame has been chosen from others yet. Press Four to choose from in Create, and choose."
+NO_CHOICES = (
+    "No first frame has been chosen from others yet. In Create, with the profile's own painter, press Four to choose "
+    "from, and choose."
+)
 
 
 class PictureForm:

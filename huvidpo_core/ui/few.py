@@ -10,6 +10,7 @@ from gradio.events import Dependency
 
 from huvidpo_core.engine import Engine, Picture
 from huvidpo_core.errors import Stopped, UserError
+from huvidpo_core.recipe import is_own_painter
 from huvidpo_core.ui import words
 from huvidpo_core.ui.prefer_ballots import read_rater
 from huvidpo_core.ui.session import Few, Session, Sessions
@@ -109,10 +110,10 @@ def grid(few: Few | None) -> str:
     )
     if not few.done:
         said = "You can choose when all are drawn."
-    elif few.chosen is None:
-        said = "Which do you like best? Your choice is kept: <b>Align</b> can train the painter with it."
     else:
-        said = "Your choice is kept. You may choose another, which then counts in its place."
+        asked = "Which do you like best? " if few.chosen is None else ""
+        again = "" if few.chosen is None else " You may choose another, which then counts in its place."
+        said = f"{asked}Your choice is kept{_taught(few)}{again}"
     ends = {DONE: "Done", NONE: "None of these"} if few.chosen is not None else {NONE: "None of these"}
     buttons = "".join(
         f'<button type="button" class="hv-quiet" data-pick="{pick}">{title}</button>' for pick, title in ends.items()
@@ -121,6 +122,13 @@ def grid(few: Few | None) -> str:
         f'<div class="hv-few"><div class="hv-grid">{cards}</div><p class="hv-hint">{said}</p>'
         f"{f'<p>{buttons}</p>' if few.done else ''}</div>"
     )
+
+
+def _taught(few: Few) -> str:
+    """What comes of a choice, to go on with."""
+    if not is_own_painter(few.pictures[0].recipe.painter):
+        return ", but teaches nothing: <b>Align</b> trains the profile's own painter, on pictures of its own."
+    return ": <b>Align</b> can train the painter with it." if few.chosen is None else "."
 
 
 def picked(event: gr.EventData) -> str:

@@ -114,10 +114,11 @@ def test_a_choice_survives_a_restart_at_the_painters_size(engine, profile):
 
 
 def test_what_a_run_learns_from(engine, tmp_path):
-    """Three pairs of each choice, conditioned on the text that was drawn from; other profiles' choices are left out."""
+    """Three pairs of each choice, conditioned on the text that was drawn from; other profiles' choices are left out,
+    and so are those among another painter's pictures."""
     one, *rest = few(engine, RECIPE.with_(seed=77))
-    other = Picture(one.image, one.recipe.with_(profile="full"), one.drawn)
-    engine.choose_first_frame("theirs", "ann", other, rest)
+    for offer, changes in (("theirs", {"profile": "full"}), ("plain", {"painter": "plain"})):
+        engine.choose_first_frame(offer, "ann", Picture(one.image, one.recipe.with_(**changes), one.drawn), rest)
     run = prepare(engine, tmp_path / "run")
     asked = run.asked()
     assert (asked["kind"], asked["choices"], asked["pairs"], asked["clips"]) == ("picture", 5, 15, 20)

@@ -1,5 +1,6 @@
 """A few first frames to choose from: the handlers on the fake engine, and the endpoints on a launched app."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import gradio as gr
@@ -67,6 +68,19 @@ def test_none_of_them(engine, few, settings):
     few.choose(session, "1", "ann")
     few.choose(session, NONE, "ann")
     assert engine.choices == {} and session.picture is not None
+
+
+@pytest.mark.parametrize(("painter", "teaches"), [("", True), ("lora:mine", True), ("plain", False)])
+def test_what_comes_of_a_choice_is_told(few, settings, painter, teaches):
+    """Before and after it: that Align can learn from it, or, among another painter's pictures, that nothing does."""
+    session = Session()
+    list(few.draw(session, settings))
+    drawn = session.few.pictures
+    session.few.pictures = [replace(each, recipe=each.recipe.with_(painter=painter)) for each in drawn]
+    before, after = grid(session.few), few.choose(session, "1", "ann").few
+    assert "Your choice is kept" in before and ("can train the painter" in before) == teaches
+    assert "Your choice is kept" in after and "You may choose another" in after
+    assert ("teaches nothing" in before, "teaches nothing" in after) == (not teaches, not teaches)
 
 
 def test_what_was_drawn_before_stop_stays(engine, few, settings):
