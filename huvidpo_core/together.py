@@ -18,7 +18,8 @@ T = TypeVar("T")
 
 
 def meet(wish: str | None = None) -> "tuple[Crew, str | None]":
-    """The crew, and the device for this process's engine: the one wished for or, with others, a GPU of its own."""
+    """The crew, and the device for this process's engine: the one wished for or, with others, a GPU of its own. Raises
+    UserError for a GPU's number that others would take, too."""
     from huvidpo_core.training.crew import Crew
 
     crew, own = Crew.gather(wish)

@@ -22,6 +22,7 @@ from huvidpo_core.preferences.records import Ballot
 from huvidpo_core.preferences.store import Store
 from huvidpo_core.progress import Progress
 from huvidpo_core.together import gathered, meet, share
+from huvidpo_core.training import crew
 from huvidpo_core.training.crew import Crew
 from tests.evaluation.conftest import moving
 from tests.tiny_models import make_profile
@@ -97,17 +98,30 @@ def test_a_failed_share_ends_as_the_sentence_of_whoever_failed():
 
 
 def test_with_others_each_has_a_gpu_of_its_own(monkeypatch):
-    """The GPU that Accelerate gave this process, by its number; alone, or on a CPU, what was wished for."""
+    """The GPU that Accelerate gave this process, by its number, be one wished for or not; alone, or on a CPU, what was
+    wished for. A number that all would take is a sentence that says to leave it out."""
+
+    def started(size: int, own: str) -> None:
+        state = SimpleNamespace(process_index=size - 1, num_processes=size, device=torch.device(own))
+        monkeypatch.setattr(crew, "PartialState", lambda **_: state)
+
     for size, own, wish, wanted in (
         (2, "cuda:1", None, "cuda:1"),
+        (2, "cuda:1", "cuda", "cuda:1"),
         (2, "cpu", None, None),
         (2, "cpu", "cpu", "cpu"),
+        (2, "cpu", "cuda", "cuda"),  # that there is none is told by whoever looks for it
         (1, "cuda:0", None, None),
-        (1, "cuda:1", "cuda:1", "cuda:1"),
+        (1, "cuda:0", "cuda", "cuda"),
+        (1, "cuda:0", "cuda:1", "cuda:1"),
     ):
-        told = Crew(size - 1, size), torch.device(own)
-        monkeypatch.setattr(Crew, "gather", lambda device, told=told: told)
-        assert meet(wish) == (told[0], wanted)
+        started(size, own)
+        assert meet(wish) == (Crew(size - 1, size), wanted)
+        assert Crew.gather(wish)[1] == torch.device(wanted or own)
+    for wish in ("cuda:0", "cuda:1"):
+        started(4, "cuda:3")
+        with pytest.raises(UserError, match=r"Each of 4 processes .* Leave the number out: --device cuda"):
+            meet(wish)
 
 
 def test_the_engines_work_holds_its_own_gpu(profile, tmp_path):

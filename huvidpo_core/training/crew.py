@@ -11,6 +11,8 @@ from accelerate.utils import broadcast_object_list, gather_object, reduce
 from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from huvidpo_core.errors import UserError
+
 PATIENCE = timedelta(days=1)  # until a process that waits for the others gives up; the launcher sees to one that died
 
 T = TypeVar("T")
@@ -34,10 +36,18 @@ class Crew:
     def gather(cls, device: str | None = None) -> "tuple[Crew, torch.device]":
         """Meet the others, if `accelerate launch` (or torchrun) has started any; the crew, and this one's device.
 
-        Without a `device`, each takes a GPU of its own where there are some.
+        Where there are GPUs, each of several takes one of its own, unless `device` is of another kind.
+
+        Raises:
+            UserError: one of several is told a GPU by its number.
         """
         state = PartialState(cpu=device == "cpu" or not torch.accelerator.is_available(), timeout=PATIENCE)
-        return cls(state.process_index, state.num_processes), torch.device(device) if device else state.device
+        crew, wish = cls(state.process_index, state.num_processes), torch.device(device or state.device)
+        if device and crew.size > 1 and wish.index is not None:
+            raise UserError(
+                f"Each of {crew.size} processes takes a device of its own. Leave the number out: --device {wish.type}."
+            )
+        return crew, state.device if crew.size > 1 and wish.type == state.device.type else wish
 
     @property
     def leads(self) -> bool:
