@@ -106,13 +106,17 @@ def load_video_unet(base: Path, dtype: torch.dtype) -> VideoUNet:
 
 
 def weights_of(folder: Path) -> dict[str, Any]:
-    """What `from_pretrained` must be told of a component's files: in half precision where there are no others.
+    """What `from_pretrained` must be told of a component's files: in half precision where there are no others, and .bin
+    where none of those to be read is .safetensors, for diffusers finds the shards of only one kind by itself.
 
-    Whether they are .safetensors, which go first, or .bin, one file or several, it sees by itself; pickles are read by
-    PyTorch's `weights_only` way.
+    Whether it is one file or several, it sees by itself; pickles are read by PyTorch's `weights_only` way.
     """
     names = [path.name for path in folder.glob("*") if path.suffix in (".safetensors", ".bin")]
-    return {"variant": "fp16"} if names and all(".fp16" in name for name in names) else {}
+    whole = [name for name in names if ".fp16" not in name]
+    told: dict[str, Any] = {"variant": "fp16"} if names and not whole else {}
+    if names and not any(name.endswith(".safetensors") for name in whole or names):
+        told["use_safetensors"] = False
+    return told
 
 
 def load_vae(folder: Path, dtype: torch.dtype) -> torch.nn.Module:

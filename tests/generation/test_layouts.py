@@ -1,6 +1,7 @@
 """Model folders in every layout that is published: one file or several, .safetensors or .bin, half precision alone."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,22 +48,38 @@ def laid_out(published: Path, folder: Path, layout: str) -> Path:
         "text_encoder": CLIPTextModel.from_pretrained(published / "text_encoder"),
     }
     for part, network in networks.items():
-        network = network.half() if half else network
+        (network.half() if half else network).save_pretrained(folder / part, **how)
         if pickled:
-            name = "pytorch_model" if part == "text_encoder" else "diffusion_pytorch_model"
-            torch.save(network.state_dict(), folder / part / f"{name}.bin")
-        else:
-            network.save_pretrained(folder / part, **how)
+            pickle(folder / part)
     return folder
 
 
-@pytest.mark.parametrize("layout", ["sharded", "half", "sharded half", "bin"])
+def pickle(folder: Path) -> None:
+    """A component's files as .bin, by the names that its library has for them; an index names its shards."""
+
+    def called(name: str) -> str:
+        return re.sub(r"^model\b", "pytorch_model", name.replace(".safetensors", ".bin"))
+
+    for path in folder.glob("*.safetensors"):
+        torch.save(load_file(path), path.with_name(called(path.name)))
+        path.unlink()
+    for path in folder.glob("*.index*.json"):
+        index = json.loads(path.read_text())
+        index["weight_map"] = {name: called(shard) for name, shard in index["weight_map"].items()}
+        path.with_name(called(path.name)).write_text(json.dumps(index))
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    "layout", ["sharded", "half", "sharded half", "bin", "sharded bin", "half bin", "sharded half bin"]
+)
 def test_every_layout_gives_the_same_networks(published, tmp_path, layout):
     """Each part's tensors are those of the plain folder, to half precision where that is all there is."""
     folder = laid_out(published, tmp_path, layout)
     for part, load in PARTS.items():
         files = [path.name for path in (folder / part).glob("*") if path.suffix in (".safetensors", ".bin")]
         assert (len(files) > 1) == ("sharded" in layout), files
+        assert all(name.endswith(".bin") == ("bin" in layout) for name in files), files
         assert all((".fp16" in name) == ("half" in layout) for name in files)
         expected, found = load(published).state_dict(), load(folder).state_dict()
         assert found.keys() == expected.keys()
@@ -122,6 +139,15 @@ def test_whole_precision_goes_first_where_both_are_there(published, tmp_path):
     """A folder with both kinds of files, as the hub has them, is read in whole precision."""
     folder = laid_out(published, tmp_path, "half")
     laid_out(published, tmp_path, "one")
+    for load in PARTS.values():
+        expected = load(published).state_dict()
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in load(folder).state_dict().items())
+
+
+def test_whole_precision_goes_first_in_pickles_too(published, tmp_path):
+    """Shards of .bin in whole precision beside .safetensors in half: the whole ones."""
+    folder = laid_out(published, tmp_path, "sharded bin")
+    laid_out(published, tmp_path, "half")
     for load in PARTS.values():
         expected = load(published).state_dict()
         assert all(torch.equal(tensor, expected[name]) for name, tensor in load(folder).state_dict().items())
