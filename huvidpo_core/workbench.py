@@ -54,11 +54,17 @@ class Workbench:
         self._allowed.update(self.profile.downloads_for(), more)
 
     def check(self) -> None:
-        """Raise a UserError if the profile is too large for this machine: before anything is downloaded for it."""
+        """Raise a UserError if the profile, or a plan that somebody insists on, is too large for this machine: before
+        anything is downloaded for it."""
         if self.models is None and self.profile.gpu_gigabytes:
             from huvidpo_core.generation.plans import choose_plan, find_device
 
-            choose_plan(self.profile, find_device(self._device), self._plan, forced=bool(self._device))
+            device = find_device(self._device)
+            plan = choose_plan(self.profile, device, self._plan, forced=bool(self._device))
+            if self._plan:  # else it fits by itself
+                from huvidpo_core.generation.footprint import check_fits
+
+                check_fits(self.profile, plan, device)
 
     def warm_up(self) -> str:
         """Load the models now, unless a training needs the room; why that failed, which is logged, too, and empty if it

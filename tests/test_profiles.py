@@ -13,7 +13,7 @@ import pytest
 from diffusers import SparseControlNetModel, UNet2DConditionModel
 
 from huvidpo_core import engine as engine_module
-from huvidpo_core.config import load_profile
+from huvidpo_core.config import Download, load_profile
 from huvidpo_core.engine import Engine, choose_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.generation.downloads import fetch
@@ -119,6 +119,33 @@ def test_a_machine_that_cannot_run_it_is_told_before_anything_is_fetched(tmp_pat
         with pytest.raises(UserError, match="needs a GPU"):
             work()
     assert Engine(small_full(), tmp_path, device="cpu").check_machine().missing_downloads()
+
+
+def test_a_plan_that_is_too_large_is_told_before_anything_is_fetched(tmp_path, monkeypatch):
+    """On a GPU of 12 GB, with the downloads agreed to: from the app's start on, with the plan that fits; that one goes
+    on to the download."""
+    import torch
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=11.9e9))
+    fetched = []
+
+    def fetch(item: Download) -> None:
+        fetched.append(item)
+        raise UserError("no network")
+
+    monkeypatch.setattr("huvidpo_core.generation.downloads.fetch", fetch)
+    lab = {plan: Engine(load_profile("full"), tmp_path / plan, plan=plan) for plan in ("48", "12")}
+    for engine in lab.values():
+        engine.allow_downloads()
+    for work in (lab["48"].check_machine, lambda: list(lab["48"].first_frame(RECIPE, threading.Event()))):
+        with pytest.raises(UserError, match=r"The plan 48 takes about .* cuda has 11\.9\. .* give --plan 12\."):
+            work()
+    assert fetched == []
+    with pytest.raises(UserError, match="no network"):
+        list(lab["12"].check_machine().first_frame(RECIPE, threading.Event()))
+    assert len(fetched) == 1
 
 
 def test_nothing_is_fetched_before_the_person_agreed(tmp_path, monkeypatch):

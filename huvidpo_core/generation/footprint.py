@@ -13,7 +13,7 @@ from torch import nn
 from huvidpo_core.config import Profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.generation.loading import component_folder
-from huvidpo_core.generation.plans import Plan
+from huvidpo_core.generation.plans import Plan, load_plans, memory_of, smaller
 from huvidpo_core.models import VideoUNet
 from huvidpo_core.models.architectures import ANIMATEDIFF, FACTOR, SD14, SD14_TEXT, SDXL, SDXL_TEXT, VAE
 from huvidpo_core.models.counting import AsOnDevice, LiveBytes
@@ -65,6 +65,21 @@ def footprint(profile: Profile, plan: Plan, frames: int = 0) -> Footprint:
         peaks.append(animator - animating.held + other.held + max(other.works, clip.works))
     beside = (animator, painter, painter) if plan.resident == "all" else (0, 0, 0)
     return Footprint(*(LIBRARIES + WASTE * (peak + other) for peak, other in zip(peaks, beside, strict=False)))
+
+
+def check_fits(profile: Profile, plan: Plan, device: torch.device) -> None:
+    """Raise a UserError for a plan that somebody insists on and that takes more than the whole device has; it names the
+    largest that fits. The smallest is worth a try in any case, and a CPU's memory has no plan.
+    """
+    if device.type == "cpu" or not smaller(plan):
+        return
+    if (need := footprint(profile, plan).peak) > (there := memory_of(device)):
+        plans = load_plans()
+        fitting = next((each for each in reversed(plans) if footprint(profile, each).peak <= there), plans[0])
+        raise UserError(
+            f"The plan {plan.name} takes about {need / 1e9:.1f} GB, and {device} has {there / 1e9:.1f}. Leave out "
+            f"--plan, or give --plan {fitting.name}."
+        )
 
 
 @dataclass(frozen=True)

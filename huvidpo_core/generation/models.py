@@ -26,27 +26,15 @@ log = logging.getLogger(__name__)
 
 def plan_for(profile: Profile, device: torch.device, wish: str = "", *, forced: bool = False) -> Plan:
     """The plan to load by now: as `choose_plan`, and where others hold memory too, the largest that fits what is free.
-    The smallest is worth a try in any case. Raises UserError, too where a plan is wished for that is larger than the
-    whole device.
+    The smallest is worth a try in any case. Raises UserError.
     """
     plan = choose_plan(profile, device, wish, forced=forced)
     if device.type == "cpu":
         return plan
-    if wish and (need := footprint(profile, plan).peak) > (there := memory_of(device)) and smaller(plan):
-        raise UserError(
-            f"The plan {wish} takes about {need / 1e9:.1f} GB, and {device} has {there / 1e9:.1f}. Leave out --plan, "
-            f"or give --plan {_fitting(profile, there).name}."
-        )
     free = free_memory(device)
     while not wish and footprint(profile, plan).peak > free and (less := smaller(plan)):
         plan = less
     return plan
-
-
-def _fitting(profile: Profile, there: float) -> Plan:
-    """The largest plan that `there` bytes are enough for, else the smallest."""
-    plans = load_plans()
-    return next((plan for plan in reversed(plans) if footprint(profile, plan).peak <= there), plans[0])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from huvidpo_core.carrying_out import in_room
 from huvidpo_core.config import load_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.generation import plans
-from huvidpo_core.generation.footprint import LIBRARIES, WASTE, footprint
+from huvidpo_core.generation.footprint import LIBRARIES, WASTE, check_fits, footprint
 from huvidpo_core.generation.models import plan_for
 from huvidpo_core.generation.plans import Plan, choose_plan, find_device, load_plans, smaller
 from huvidpo_core.models import VideoUNet
@@ -157,21 +157,29 @@ def test_a_gpu_without_bfloat16_trains_in_whole_numbers(monkeypatch):
 
 
 def test_where_others_hold_memory_a_smaller_plan_is_taken(monkeypatch):
-    """The largest whose count fits what is free; the smallest even where it does not; one by name, unless all
-    of the device's memory is less than it takes and there is a smaller one."""
+    """The largest whose count fits what is free; the smallest even where it does not; one by name, whatever is free."""
     needed = {name: footprint(FULL, plan).peak / 1e9 for name, plan in PLANS.items()}
     for free, chosen in ((25.4, "24"), (needed["12"] + 0.1, "12"), (needed["12"] - 0.1, "8"), (1, "8")):
         gpu(monkeypatch, 25.4, free)
         assert plan_for(FULL, CUDA).name == chosen
     assert plan_for(FULL, CUDA, "16").name == "16"
-    gpu(monkeypatch, needed["12"] + 0.1, 1)
-    with pytest.raises(UserError, match=rf"48 takes about {needed['48']:.1f} GB, .* or give --plan 12\."):
-        plan_for(FULL, CUDA, "48")
-    gpu(monkeypatch, 4, 1)
-    with pytest.raises(UserError, match=r"or give --plan 8\."):
-        plan_for(FULL, CUDA, "12")
     assert plan_for(FULL, CUDA, "8").name == "8"
     assert plan_for(MINIATURE, CUDA) == plan_for(MINIATURE, CPU) == Plan()
+
+
+def test_a_plan_larger_than_the_whole_device_is_refused(monkeypatch):
+    """By its count, with the largest that fits; not for what others hold, nor the smallest, nor where nothing is
+    counted."""
+    needed = {name: footprint(FULL, plan).peak / 1e9 for name, plan in PLANS.items()}
+    gpu(monkeypatch, needed["12"] + 0.1, 1)
+    with pytest.raises(UserError, match=rf"48 takes about {needed['48']:.1f} GB, .* or give --plan 12\."):
+        check_fits(FULL, PLANS["48"], CUDA)
+    check_fits(FULL, PLANS["12"], CUDA)
+    gpu(monkeypatch, 4, 1)
+    with pytest.raises(UserError, match=r"or give --plan 8\."):
+        check_fits(FULL, PLANS["12"], CUDA)
+    check_fits(FULL, PLANS["8"], CUDA)
+    check_fits(MINIATURE, PLANS["48"], CUDA)
 
 
 def test_an_alignment_is_counted_by_the_plan_it_will_go_by(monkeypatch, tmp_path):
