@@ -108,16 +108,19 @@ def test_full_has_what_it_is_compared_with(tmp_path, monkeypatch):
 
 
 def test_a_machine_that_cannot_run_it_is_told_before_anything_is_fetched(tmp_path, monkeypatch):
-    """Without a GPU `full` says so and offers no download, from the app's start on; a device by name is insisting."""
+    """Without a GPU `full` says so and offers no download, from the app's start on; a device by name is insisting, a
+    memory plan is not."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
     monkeypatch.setattr(
         "torch.accelerator.current_accelerator", lambda check_available=False: None if check_available else "cuda"
     )
-    engine = Engine(small_full(), tmp_path)
-    engine.allow_downloads()
-    for work in (engine.check_machine, lambda: list(engine.first_frame(RECIPE, threading.Event()))):
+    for plan in ("", "8"):
+        engine = Engine(small_full(), tmp_path, plan=plan)
+        engine.allow_downloads()
         with pytest.raises(UserError, match="needs a GPU"):
-            work()
+            engine.check_machine()
+        with pytest.raises(UserError, match="needs a GPU"):
+            list(engine.first_frame(RECIPE, threading.Event()))
     assert Engine(small_full(), tmp_path, device="cpu").check_machine().missing_downloads()
 
 

@@ -55,20 +55,18 @@ def choose_plan(profile: Profile, device: torch.device, wish: str = "", *, force
         UserError: there is no such plan; or the profile needs a GPU, and there is none or one that is too small.
     """
     plans = load_plans()
+    if device.type == "cpu" and profile.gpu_gigabytes and not forced:  # a plan is for a GPU, not in place of one
+        raise UserError(
+            f"{profile.title} needs a GPU with {plans[0].gigabytes:g} GB, and this machine has none that PyTorch can "
+            "use: a clip would take hours. Choose the profile miniature, or insist with --device cpu."
+        )
     if wish:
         if found := [plan for plan in plans if plan.name == wish]:
             return found[0]
         raise UserError(f"There is no memory plan '{wish}'. Choose one of: {', '.join(plan.name for plan in plans)}.")
-    if device.type == "cpu":
-        if profile.gpu_gigabytes and not forced:
-            raise UserError(
-                f"{profile.title} needs a GPU with {plans[0].gigabytes:g} GB, and this machine has none that PyTorch "
-                "can use: a clip would take hours. Choose the profile miniature, or insist with --device cpu."
-            )
+    if device.type == "cpu" or not profile.gpu_gigabytes:
         return Plan()
     there = memory_of(device)
-    if not profile.gpu_gigabytes:
-        return Plan()
     if fitting := [plan for plan in plans if plan.gigabytes * 1e9 <= there]:
         return fitting[-1]
     least = plans[0]

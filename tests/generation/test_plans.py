@@ -43,7 +43,8 @@ def test_the_largest_plan_that_fits_is_chosen(monkeypatch, gigabytes, chosen):
 
 
 def test_a_machine_that_cannot_is_refused_with_a_reason(monkeypatch):
-    """Too small a GPU, and none: a sentence with what to do, which then works; the miniature runs anywhere."""
+    """Too small a GPU, and none: a sentence with what to do, which then works; the miniature runs anywhere. To name a
+    plan is not to insist on the CPU."""
     gpu(monkeypatch, 6)
     with pytest.raises(UserError, match=r"7\.5 GB of GPU memory at least, and cuda has 6\.0\. .* --plan 8"):
         choose_plan(FULL, CUDA)
@@ -51,6 +52,9 @@ def test_a_machine_that_cannot_is_refused_with_a_reason(monkeypatch):
     with pytest.raises(UserError, match=r"needs a GPU .* miniature, or insist with --device cpu"):
         choose_plan(FULL, CPU)
     assert choose_plan(FULL, CPU, forced=True) == choose_plan(MINIATURE, CPU) == Plan()
+    with pytest.raises(UserError, match=r"needs a GPU .* insist with --device cpu"):
+        choose_plan(FULL, CPU, "8")
+    assert choose_plan(FULL, CPU, "8", forced=True) == choose_plan(MINIATURE, CPU, "8") == PLANS["8"]
     with pytest.raises(UserError, match=r"no memory plan '7'. Choose one of: 8, 12, 16, 24, 48"):
         choose_plan(FULL, CUDA, "7")
 
