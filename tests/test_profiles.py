@@ -17,6 +17,7 @@ from huvidpo_core.config import Download, load_profile
 from huvidpo_core.engine import Engine, choose_profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.generation.downloads import fetch
+from huvidpo_core.generation.loading import local_folder
 from huvidpo_core.models.painter_menu import PainterMenu
 from huvidpo_core.recipe import Recipe
 from huvidpo_core.workbench import Workbench
@@ -253,6 +254,32 @@ def test_another_base_changes_what_is_fetched(tmp_path, monkeypatch):
     assert [each.name for each in dataclasses.replace(full, first_frame=local).downloads_for()] == [sd14]
     files = {each.name: each.files for each in full.downloads}
     assert files[sd15] == files[sd14]
+
+
+def test_a_model_that_nothing_fetches_is_told_otherwise(tmp_path, monkeypatch):
+    """One that a profile has a table for: how to have it fetched; a hub name in none: the hub's own command; a folder
+    that is gone: neither."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    for name, words in (
+        ("CompVis/stable-diffusion-v1-4", r"generate --profile full --allow-downloads`, or name another"),
+        ("some/finetune", r"machine\. Fetch it with `hf download some/finetune`, add a \[\[downloads\]\] table"),
+        (str(tmp_path / "gone"), r"machine\. Restore the folder, or name another in assets/profiles"),
+    ):
+        with pytest.raises(UserError, match=words) as caught:
+            local_folder(name)
+        assert ("hf download" in str(caught.value)) == (name == "some/finetune")
+        assert ("--allow-downloads" in str(caught.value)) == (name == "CompVis/stable-diffusion-v1-4")
+
+
+def test_an_unlisted_base_is_not_asked_for_over_and_over(hub, tmp_path, monkeypatch):
+    """`video.base` with a hub name that no table names: nothing is listed, and the sentence says what does help."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(hub))
+    full = small_full()
+    profile = dataclasses.replace(full, video=dataclasses.replace(full.video, base="some/finetune"))
+    engine = Engine(profile, tmp_path, device="cpu")
+    assert engine.missing_downloads() == []
+    with pytest.raises(UserError, match="hf download some/finetune"):
+        list(engine.first_frame(RECIPE, threading.Event()))
 
 
 def test_offline_is_not_blamed_on_the_network(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import json
 import logging
 import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from huvidpo_core.config import Attention, resolve
+from huvidpo_core.config import Attention, load_profile, profile_names, resolve
 from huvidpo_core.errors import UserError, out_of_memory
 from huvidpo_core.models import VideoUNet
 from huvidpo_core.models.vae import PatchAutoencoderKL
@@ -62,10 +62,20 @@ def local_folder(location: str) -> Path:
     try:
         return Path(snapshot_download(location, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError) as error:
+        how = "Restore the folder" if isinstance(error, HFValidationError) else _fetching(location)
         raise UserError(
-            f"The model '{location}' is not on this machine. Fetch it (`python -m huvidpo_core generate "
-            "--allow-downloads`, or in the app), restore the folder, or name another in assets/profiles."
+            f"The model '{location}' is not on this machine. {how}, or name another in assets/profiles."
         ) from error
+
+
+def _fetching(name: str) -> str:
+    """How a model comes to this machine, for people: the app fetches what a profile has a table for, and no more."""
+    for profile in profile_names():
+        with suppress(UserError):  # of a profile that nobody can read, whoever chooses it is told
+            if any(name == each.name for each in load_profile(profile).downloads_for()):
+                command = f"python -m huvidpo_core generate --profile {profile} --allow-downloads"
+                return f"Fetch it in the app, or with `{command}`"
+    return f"Fetch it with `hf download {name}`, add a [[downloads]] table for it to the profile"
 
 
 def component_folder(location: str, subfolder: str) -> Path:
