@@ -5,7 +5,6 @@ previews and stops as it likes. Models load at first use; importing this module 
 """
 
 import random
-import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -28,6 +27,7 @@ from huvidpo_core.config import (
     load_styles,
 )
 from huvidpo_core.device_lock import DeviceLock
+from huvidpo_core.drivers import may_have_cuda
 from huvidpo_core.errors import UserError, enough_memory
 from huvidpo_core.footage import Footage
 from huvidpo_core.gallery import Gallery
@@ -98,7 +98,7 @@ def choose_profile(name: str | None, device: str | None = None) -> Profile:
     if name:
         return load_profile(name)
     full = load_profile("full")
-    if device != "cpu" and shutil.which("nvidia-smi"):  # without a driver the slow import of torch can wait
+    if device != "cpu" and may_have_cuda():  # without a driver the slow import of torch can wait
         from huvidpo_core.generation.plans import find_device, memory_of
 
         found = find_device(device)

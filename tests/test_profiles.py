@@ -216,7 +216,7 @@ def test_full_is_chosen_by_itself_only_where_the_device_has_the_memory(gigabytes
     somebody insists on the CPU. A named profile is taken as it is."""
     import torch
 
-    monkeypatch.setattr(engine_module.shutil, "which", lambda _: gigabytes and "nvidia-smi")
+    monkeypatch.setattr(engine_module, "may_have_cuda", lambda: bool(gigabytes))
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: len(gigabytes))
 
