@@ -61,7 +61,7 @@ class Workbench:
 
             device = find_device(self._device)
             plan = choose_plan(self.profile, device, self._plan, forced=bool(self._device))
-            if self._plan:  # else it fits by itself
+            if self._plan or device.type == "cpu":  # else it fits by itself
                 from huvidpo_core.generation.footprint import check_fits
 
                 check_fits(self.profile, plan, device)

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from diffusers import SparseControlNetModel, UNet2DConditionModel
 
-from huvidpo_core import engine as engine_module
-from huvidpo_core.config import Download, load_profile
-from huvidpo_core.engine import Engine, choose_profile
+from huvidpo_core.config import load_profile
+from huvidpo_core.engine import Engine
 from huvidpo_core.errors import UserError
 from huvidpo_core.generation.downloads import fetch
 from huvidpo_core.generation.loading import local_folder
@@ -25,6 +24,12 @@ from tests.hub import put_into_cache
 from tests.tiny_models import FRAMES, HEIGHT, WIDTH, make_animatediff, make_profile, make_vae
 
 RECIPE = Recipe(prompt="a red horse runs", action="horse_run", style="cartoon")
+
+
+@pytest.fixture(autouse=True)
+def roomy(monkeypatch) -> None:
+    """Text encoders are counted in their published size: enough memory for them is free, whatever really is."""
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1e12))
 
 
 @pytest.fixture(scope="module")
@@ -108,50 +113,6 @@ def test_full_has_what_it_is_compared_with(tmp_path, monkeypatch):
     assert clip.video.stat().st_size > 0
 
 
-def test_a_machine_that_cannot_run_it_is_told_before_anything_is_fetched(tmp_path, monkeypatch):
-    """Without a GPU `full` says so and offers no download, from the app's start on; a device by name is insisting, a
-    memory plan is not."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr(
-        "torch.accelerator.current_accelerator", lambda check_available=False: None if check_available else "cuda"
-    )
-    for plan in ("", "8"):
-        engine = Engine(small_full(), tmp_path, plan=plan)
-        engine.allow_downloads()
-        with pytest.raises(UserError, match="needs a GPU"):
-            engine.check_machine()
-        with pytest.raises(UserError, match="needs a GPU"):
-            list(engine.first_frame(RECIPE, threading.Event()))
-    assert Engine(small_full(), tmp_path, device="cpu").check_machine().missing_downloads()
-
-
-def test_a_plan_that_is_too_large_is_told_before_anything_is_fetched(tmp_path, monkeypatch):
-    """On a GPU of 12 GB, with the downloads agreed to: from the app's start on, with the plan that fits; that one goes
-    on to the download."""
-    import torch
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=11.9e9))
-    fetched = []
-
-    def fetch(item: Download) -> None:
-        fetched.append(item)
-        raise UserError("no network")
-
-    monkeypatch.setattr("huvidpo_core.generation.downloads.fetch", fetch)
-    lab = {plan: Engine(load_profile("full"), tmp_path / plan, plan=plan) for plan in ("48", "12")}
-    for engine in lab.values():
-        engine.allow_downloads()
-    for work in (lab["48"].check_machine, lambda: list(lab["48"].first_frame(RECIPE, threading.Event()))):
-        with pytest.raises(UserError, match=r"The plan 48 takes about .* cuda has 11\.9\. .* give --plan 12\."):
-            work()
-    assert fetched == []
-    with pytest.raises(UserError, match="no network"):
-        list(lab["12"].check_machine().first_frame(RECIPE, threading.Event()))
-    assert len(fetched) == 1
-
-
 def test_nothing_is_fetched_before_the_person_agreed(tmp_path, monkeypatch):
     """With an empty cache the engine names every model with its size and refuses to work; the network is not asked."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
@@ -197,35 +158,6 @@ def test_an_incomplete_download_is_still_missing(hub, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
     missing = Engine(small_full(), tmp_path, device="cpu").missing_downloads()
     assert [download.name for download in missing] == ["mhdang/dpo-sdxl-text2image-v1"]
-
-
-@pytest.mark.parametrize(
-    ("gigabytes", "device", "chosen"),
-    [
-        ((), None, "miniature"),
-        ((8,), None, "miniature"),
-        ((24,), None, "full"),
-        ((24,), "cpu", "miniature"),
-        ((8, 24), None, "miniature"),
-        ((8, 24), "cuda:1", "full"),
-        ((24, 8), "cuda:1", "miniature"),
-    ],
-)
-def test_full_is_chosen_by_itself_only_where_the_device_has_the_memory(gigabytes, device, chosen, monkeypatch):
-    """No driver, a GPU of 8 GB, one of 24 GB; of two the one that will be used, the first or the one named; not where
-    somebody insists on the CPU. A named profile is taken as it is."""
-    import torch
-
-    monkeypatch.setattr(engine_module, "may_have_cuda", lambda: bool(gigabytes))
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
-    monkeypatch.setattr(torch.accelerator, "device_count", lambda: len(gigabytes))
-
-    def properties(device: torch.device) -> SimpleNamespace:
-        return SimpleNamespace(total_memory=gigabytes[device.index or 0] * 1e9)
-
-    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
-    assert choose_profile(None, device).name == chosen
-    assert choose_profile("miniature").name == "miniature" and choose_profile("full", "cpu").name == "full"
 
 
 def test_another_base_changes_what_is_fetched(tmp_path, monkeypatch):

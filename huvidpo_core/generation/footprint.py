@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn
 from huvidpo_core.config import Profile
 from huvidpo_core.errors import UserError
 from huvidpo_core.generation.loading import component_folder
-from huvidpo_core.generation.plans import Plan, load_plans, memory_of, smaller
+from huvidpo_core.generation.plans import Plan, free_memory, load_plans, memory_of, precision_on, smaller
 from huvidpo_core.models import VideoUNet
 from huvidpo_core.models.architectures import ANIMATEDIFF, FACTOR, SD14, SD14_TEXT, SDXL, SDXL_TEXT, VAE
 from huvidpo_core.models.counting import AsOnDevice, LiveBytes
@@ -37,9 +37,9 @@ class Footprint:
         return max(self.drawing, self.animating)
 
 
-def footprint(profile: Profile, plan: Plan, frames: int = 0) -> Footprint:
-    """Count a profile of the Stable Diffusion kind in half precision; without `frames`, those of the profile. One that
-    needs no GPU fits on any, and is not counted: 0.
+def footprint(profile: Profile, plan: Plan, frames: int = 0, dtype: torch.dtype = HALF) -> Footprint:
+    """Count a profile of the Stable Diffusion kind, by default in half precision; without `frames`, those of the
+    profile. One that needs no GPU fits on any, and is not counted: 0.
     """
     if not profile.gpu_gigabytes:
         return Footprint(0.0, 0.0)
@@ -64,16 +64,24 @@ def footprint(profile: Profile, plan: Plan, frames: int = 0) -> Footprint:
         other = _animatediff(video.height, video.width, frames)  # its networks in place of the animator's
         peaks.append(animator - animating.held + other.held + max(other.works, clip.works))
     beside = (animator, painter, painter) if plan.resident == "all" else (0, 0, 0)
-    return Footprint(*(LIBRARIES + WASTE * (peak + other) for peak, other in zip(peaks, beside, strict=False)))
+    size = WASTE * dtype.itemsize / HALF.itemsize  # of all that is counted
+    return Footprint(*(LIBRARIES + size * (peak + other) for peak, other in zip(peaks, beside, strict=False)))
 
 
 def check_fits(profile: Profile, plan: Plan, device: torch.device) -> None:
-    """Raise a UserError for a plan that somebody insists on and that takes more than the whole device has; it names the
-    largest that fits. The smallest is worth a try in any case, and a CPU's memory has no plan.
+    """Raise a UserError where what somebody insists on cannot be.
+
+    On a GPU a plan that takes more than the whole of it: the largest that fits is named, and the smallest is worth a
+    try in any case. On a CPU a profile for which there is too little free: all of it is there at once by any plan.
     """
-    if device.type == "cpu" or not smaller(plan):
-        return
-    if (need := footprint(profile, plan).peak) > (there := memory_of(device)):
+    if device.type == "cpu":
+        need = footprint(profile, replace(plan, resident="all"), dtype=precision_on(device, profile)).peak
+        if need and need > (there := free_memory(device)):
+            raise UserError(
+                f"{profile.title} takes about {need / 1e9:.1f} GB of memory on a CPU, and {there / 1e9:.1f} GB of this "
+                "machine's are free. Close other programs that hold memory, or choose the profile miniature."
+            )
+    elif smaller(plan) and (need := footprint(profile, plan).peak) > (there := memory_of(device)):
         plans = load_plans()
         fitting = next((each for each in reversed(plans) if footprint(profile, each).peak <= there), plans[0])
         raise UserError(

@@ -16,7 +16,16 @@ from huvidpo_core.generation.animators import Animators
 from huvidpo_core.generation.first_frame import FirstFramePainter
 from huvidpo_core.generation.footprint import LIBRARIES, footprint
 from huvidpo_core.generation.painters import Painters
-from huvidpo_core.generation.plans import Plan, choose_plan, free_memory, give_back, load_plans, memory_of, smaller
+from huvidpo_core.generation.plans import (
+    Plan,
+    choose_plan,
+    free_memory,
+    give_back,
+    load_plans,
+    memory_of,
+    precision_on,
+    smaller,
+)
 from huvidpo_core.models.pack_weights import apply_pack, remove_pack
 from huvidpo_core.models.packs import ActionPack
 from huvidpo_core.recipe import ANIMATEDIFF, LAMP
@@ -26,8 +35,7 @@ log = logging.getLogger(__name__)
 
 def plan_for(profile: Profile, device: torch.device, wish: str = "", *, forced: bool = False) -> Plan:
     """The plan to load by now: as `choose_plan`, and where others hold memory too, the largest that fits what is free.
-    The smallest is worth a try in any case. Raises UserError.
-    """
+    The smallest is worth a try in any case. Raises UserError."""
     plan = choose_plan(profile, device, wish, forced=forced)
     if device.type == "cpu":
         return plan
@@ -55,7 +63,7 @@ class Models:
         Raises:
             UserError: a part is missing or unreadable.
         """
-        dtype = _precision(profile, device)
+        dtype = precision_on(device, profile)
         log.info("loading %s on %s in %s: %s", profile.title, device, dtype, plan.words)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)  # former models', by another plan
@@ -142,10 +150,3 @@ class Models:
         chosen = ActionPack.load(folder / name.removesuffix(LAMP))
         apply_pack(self.animator.unet, chosen, preference or None, strength, strength, key_frames=key_frames)
         return chosen
-
-
-def _precision(profile: Profile, device: torch.device) -> torch.dtype:
-    """Of the weights: as the profile says, or float32 on a CPU, where half precision is 100 times slower."""
-    if profile.precision != "auto":
-        return getattr(torch, profile.precision)
-    return torch.float32 if device.type == "cpu" else torch.float16

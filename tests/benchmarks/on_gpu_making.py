@@ -36,8 +36,7 @@ from huvidpo_core.generation.first_frame import FirstFramePainter
 from huvidpo_core.generation.footprint import WASTE, footprint
 from huvidpo_core.generation.latents import draw_noise, encode
 from huvidpo_core.generation.loading import choose_attention
-from huvidpo_core.generation.models import _precision
-from huvidpo_core.generation.plans import Plan, give_back, load_plans
+from huvidpo_core.generation.plans import Plan, give_back, load_plans, precision_on
 from huvidpo_core.models import VideoUNet
 from huvidpo_core.models.architectures import SD14, SDXL, VAE
 from huvidpo_core.training.memory import taken
@@ -117,7 +116,7 @@ def timed(make: Made, steps: int, device: torch.device) -> tuple[float, float]:
 
 def animator(profile: Profile, plan: Plan, attention: str, device: torch.device) -> Animator:
     """Stable Diffusion 1.4 in size, inflated, as `Animator.load` sets it."""
-    dtype = _precision(profile, device)
+    dtype = precision_on(device, profile)
     with torch.device("meta"):
         unet, vae = VideoUNet.from_config(SD14), AutoencoderKL(**VAE, scaling_factor=0.18215)
     unet, vae = (filled(network, device, dtype) for network in (unet, vae))
@@ -157,7 +156,7 @@ def theirs(made: Animator, steps: int, tick: Callable[[], None]) -> None:
 
 def drawing(profile: Profile, plan: Plan, device: torch.device) -> Made:
     """SDXL in size, drawing with its parts where the plan has them, as `FirstFramePainter.load` and `Painters` do."""
-    dtype = _precision(profile, device)
+    dtype = precision_on(device, profile)
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(SDXL)
         vae = AutoencoderKL(**VAE, scaling_factor=0.13025, force_upcast=False)  # bears half precision, as the profile's

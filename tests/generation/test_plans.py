@@ -10,6 +10,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel, UNetMotionModel
 from huvidpo_core.carrying_out import in_room
 from huvidpo_core.config import load_profile
 from huvidpo_core.errors import UserError
+from huvidpo_core.generation import footprint as footprint_module
 from huvidpo_core.generation import plans
 from huvidpo_core.generation.footprint import LIBRARIES, WASTE, check_fits, footprint
 from huvidpo_core.generation.models import plan_for
@@ -184,6 +185,42 @@ def test_a_plan_larger_than_the_whole_device_is_refused(monkeypatch):
         check_fits(FULL, PLANS["12"], CUDA)
     check_fits(FULL, PLANS["8"], CUDA)
     check_fits(MINIATURE, PLANS["48"], CUDA)
+
+
+def test_a_cpu_without_the_memory_is_refused(monkeypatch):
+    """In float32, by any plan all at once: with how much it takes and what is free. Where it fits, and for the
+    miniature, nothing is said; what the profile names half the digits for takes about half."""
+    need = footprint(FULL, Plan(), dtype=torch.float32).peak
+    with torch.device("meta"):
+        sdxl, video = UNet2DConditionModel(**SDXL), VideoUNet.from_config(SD14)
+    assert need > 4 * sum(each.numel() for unet in (sdxl, video) for each in unet.parameters()) + 4 * SDXL_TEXT
+    for free, fits in ((need - 1e8, False), (need + 1e8, True)):
+        monkeypatch.setattr(plans.psutil, "virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        check_fits(MINIATURE, Plan(), CPU)
+        check_fits(replace(FULL, precision="bfloat16"), Plan(), CPU)
+        if fits:
+            check_fits(FULL, Plan(), CPU)
+            continue
+        for plan in (Plan(), replace(Plan(), resident="parts")):
+            with pytest.raises(
+                UserError, match=rf"about {need / 1e9:.1f} GB of memory on a CPU, and {free / 1e9:.1f} GB of this"
+            ):
+                check_fits(FULL, plan, CPU)
+    monkeypatch.setattr(plans.psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
+    check_fits(MINIATURE, Plan(), CPU)
+
+
+def test_whole_numbers_take_twice_what_half_ones_do(monkeypatch):
+    """The count in float32 is that of networks of float32, on the way as well."""
+    told = footprint(FULL, PLANS["16"], 4, torch.float32)
+    counted = (footprint_module._unet_2d, footprint_module._unet_3d, footprint_module._vae)
+    for each in counted:
+        each.cache_clear()
+    monkeypatch.setattr(footprint_module, "HALF", torch.float32)
+    found = footprint(replace(FULL, animatediff=None), PLANS["16"], 4, torch.float32)
+    for each in counted:
+        each.cache_clear()
+    assert (found.drawing, found.animating) == pytest.approx((told.drawing, told.animating), rel=0.01)
 
 
 def test_an_alignment_is_counted_by_the_plan_it_will_go_by(monkeypatch, tmp_path):

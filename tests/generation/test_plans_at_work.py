@@ -30,7 +30,8 @@ def profile(tmp_path_factory):
 
 @pytest.fixture
 def engine(profile, tmp_path, monkeypatch):
-    """An engine by a plan, on the CPU."""
+    """An engine by a plan, on the CPU, whose own memory nobody asks for."""
+    monkeypatch.setattr("huvidpo_core.generation.footprint.free_memory", lambda _: 1e12)
 
     def made(plan: Plan) -> Engine:
         monkeypatch.setattr(models_module, "choose_plan", lambda *_, **__: plan)
