@@ -70,7 +70,7 @@ def test_a_plan_that_is_too_large_is_told_before_anything_is_fetched(tmp_path, m
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=11.9e9))
     fetched = []
 
-    def fetch(item: Download) -> None:
+    def fetch(item: Download, _: object) -> None:
         fetched.append(item)
         raise UserError("no network")
 
