@@ -72,7 +72,13 @@ def test_a_reload_keeps_the_form_and_the_picture(open_page, engine):
     assert again.first_frame != first.first_frame
 
 
-def test_the_status_follows_the_models(open_page, engine):
+@pytest.fixture
+def looked_at_often(monkeypatch):
+    """Before the app is built: the head of the page is filled anew each second."""
+    monkeypatch.setattr("huvidpo_core.ui.app.LATER", 1)
+
+
+def test_the_status_follows_the_models(looked_at_often, open_page, engine):
     """The header tells that the models are loaded as soon as they are, and when they are put away, without a reload."""
     engine.models_loaded = False
     page = open_page()
