@@ -135,19 +135,12 @@ def test_a_tokenizer_without_words_is_told(tmp_path, make):
         FirstFramePainter.load(config, device=CPU, dtype=torch.float32)
 
 
-def test_whole_precision_goes_first_where_both_are_there(published, tmp_path):
-    """A folder with both kinds of files, as the hub has them, is read in whole precision."""
-    folder = laid_out(published, tmp_path, "half")
-    laid_out(published, tmp_path, "one")
-    for load in PARTS.values():
-        expected = load(published).state_dict()
-        assert all(torch.equal(tensor, expected[name]) for name, tensor in load(folder).state_dict().items())
-
-
-def test_whole_precision_goes_first_in_pickles_too(published, tmp_path):
-    """Shards of .bin in whole precision beside .safetensors in half: the whole ones."""
-    folder = laid_out(published, tmp_path, "sharded bin")
+@pytest.mark.parametrize("whole", ["one", "sharded bin"])
+def test_whole_precision_goes_first_where_both_are_there(published, tmp_path, whole):
+    """A folder with both kinds of files, as the hub has them, is read in whole precision; that of .bin shards, too,
+    beside .safetensors in half."""
     laid_out(published, tmp_path, "half")
+    folder = laid_out(published, tmp_path, whole)
     for load in PARTS.values():
         expected = load(published).state_dict()
         assert all(torch.equal(tensor, expected[name]) for name, tensor in load(folder).state_dict().items())
