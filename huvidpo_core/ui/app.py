@@ -147,4 +147,5 @@ def launch_options(engine: Engine) -> dict[str, Any]:
         "run_history": False,
         "footer_links": ["api", "settings"],
         "ssr_mode": False,
+        "_frontend": False,  # else Gradio asks for the page itself and refuses to start where that takes 3 s
     }

@@ -8,6 +8,8 @@ import sys
 import time
 from unittest.mock import MagicMock
 
+import gradio
+import httpx
 import pytest
 
 import app
@@ -15,6 +17,8 @@ from huvidpo_core import attendance
 from huvidpo_core.config import ROOT
 from huvidpo_core.engine import Engine
 from huvidpo_core.training.record import RunFolder
+from huvidpo_core.ui import build_app, launch_options
+from tests.ui.fake_engine import FakeEngine
 
 
 def start(*flags):
@@ -33,6 +37,18 @@ def test_port_in_use(tmp_path):
     assert done.stderr.strip().splitlines() == [
         f"127.0.0.1:{port} cannot be opened; is it in use? Try another --port or --host."
     ]
+
+
+def test_a_machine_too_busy_for_gradios_look_at_the_page(tmp_path, monkeypatch):
+    """Gradio waits 3 s for the page before it serves it; one that takes longer is served all the same."""
+    monkeypatch.setattr(gradio.networking, "url_ok", lambda url: False)
+    engine = FakeEngine(tmp_path / "data")
+    served = build_app(engine)
+    _, url, _ = served.launch(prevent_thread_lock=True, quiet=True, **launch_options(engine))
+    try:
+        assert httpx.get(url, timeout=60).status_code == 200
+    finally:
+        served.close()
 
 
 @pytest.mark.parametrize(("flags", "sentence"), [(["--profile", "huge"], "There is no profile 'huge'")])
