@@ -39,5 +39,5 @@ def client(engine):
     """A client of a launched app."""
     app = build_app(engine)
     _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **launch_options(engine))
-    yield Client(url, verbose=False)
+    yield Client(url, verbose=False, httpx_kwargs={"timeout": 60})
     app.close()

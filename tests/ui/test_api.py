@@ -190,7 +190,7 @@ def test_files_outside_the_clips_are_not_served(client, engine):
     client.predict("a red horse", api_name="/generate")
     secret = engine.data / "secret.txt"
     secret.write_text("no")
-    get = lambda path: httpx.get(f"{client.src}gradio_api/file={path}").status_code  # noqa: E731
+    get = lambda path: httpx.get(f"{client.src}gradio_api/file={path}", timeout=60).status_code  # noqa: E731
     assert get(engine.gallery()[0].video) == 200
     assert get(secret) == 403
     assert get("/etc/passwd") == 403

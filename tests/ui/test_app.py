@@ -1,11 +1,13 @@
 """`python app.py`: what it refuses, and how it says so; what importing the interface costs."""
 
 import ast
+import gc
 import os
 import socket
 import subprocess
 import sys
 import time
+import weakref
 from unittest.mock import MagicMock
 
 import gradio
@@ -18,6 +20,7 @@ from huvidpo_core.config import ROOT
 from huvidpo_core.engine import Engine
 from huvidpo_core.training.record import RunFolder
 from huvidpo_core.ui import build_app, launch_options
+from tests.conftest import forget_apps
 from tests.ui.fake_engine import FakeEngine
 
 
@@ -107,3 +110,11 @@ def test_only_the_interface_imports_gradio_and_it_imports_no_torch():
         }  # fmt: skip
         assert not imported & ({"torch", "diffusers"} if inside else {"gradio"}), path
     assert len((ROOT / "app.py").read_text().splitlines()) <= 40
+
+
+def test_apps_are_forgotten(tmp_path):
+    """Nothing keeps an app that a test built (`tests/conftest.py`)."""
+    built = weakref.ref(build_app(FakeEngine(tmp_path / "data")))
+    forget_apps()
+    gc.collect()
+    assert built() is None

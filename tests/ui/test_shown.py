@@ -26,7 +26,7 @@ def test_sample_clips_are_served_and_no_other_file_of_a_training(client, engine,
     (engine.data / "huvidpo.db-wal").write_text("secret")
 
     def status(path):
-        return httpx.get(f"{client.src}gradio_api/file={quote(path.resolve().as_posix())}").status_code
+        return httpx.get(f"{client.src}gradio_api/file={quote(path.resolve().as_posix())}", timeout=60).status_code
 
     (clip, *_) = shown(run.samples(), engine.data)[0]
     assert status(clip) == 200
