@@ -95,12 +95,14 @@ class SparseCausalProcessor(_Processor):
     def attend_in_turn(self, attn: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Queries, keys and values (n, d, heads, dim) -> (n, d, heads * dim), frame by frame: tokens lie side by side
         for the one that asks, never for all. Frame 1, whose predecessor is frame 0, asks with frame 0."""
-        query, key, value = (tokens.unflatten(0, (-1, self.frames.value)) for tokens in (query, key, value))
-        heard = [self.attend(attn, query[:, :2].flatten(1, 2), key[:, 0], value[:, 0]).unflatten(1, (2, -1))]
-        for frame in range(2, self.frames.value):
-            seen = (torch.cat([tokens[:, 0], tokens[:, frame - 1]], dim=1) for tokens in (key, value))
-            heard.append(self.attend(attn, query[:, frame], *seen)[:, None])
-        return torch.cat(heard, dim=1).flatten(0, 1)
+        query, key, value = (  # taken apart at once: each frame's gradient is its own, not a clip of zeros around it
+            tokens.unflatten(0, (-1, self.frames.value)).unbind(1) for tokens in (query, key, value)
+        )
+        heard = [*self.attend(attn, torch.cat(query[:2], dim=1), key[0], value[0]).chunk(2, dim=1)]
+        for asking, *former in zip(query[2:], key[1:], value[1:], strict=False):
+            seen = (torch.cat([tokens[0], last], dim=1) for tokens, last in zip((key, value), former, strict=True))
+            heard.append(self.attend(attn, asking, *seen))
+        return torch.stack(heard, dim=1).flatten(0, 1)
 
 
 class SharedTextProcessor(_Processor):

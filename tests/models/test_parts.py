@@ -39,13 +39,15 @@ def test_folding_is_clip_major() -> None:
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("frames", [1, 2, 5])
+@pytest.mark.parametrize("count", [1, 2])
 @torch.no_grad()
-def test_temporal_conv_is_the_published_convolution(frames: int, layout: torch.memory_format) -> None:
-    """Frame i is W2 x_i + W1 x_(i-1) + W0 x_(i-2) + bias, zeros before the clip, whatever the memory layout."""
+def test_temporal_conv_is_the_published_convolution(count: int, frames: int, layout: torch.memory_format) -> None:
+    """Frame i is W2 x_i + W1 x_(i-1) + W0 x_(i-2) + bias, zeros before the clip, whatever the memory layout and however
+    many the clips."""
     conv = CausalConv1d(6, frame_count(frames))
     nn.init.normal_(conv.weight)
     nn.init.normal_(conv.bias)
-    clips = torch.randn(2, 6, frames, 3, 4)
+    clips = torch.randn(count, 6, frames, 3, 4)
     expected = torch.zeros_like(clips) + conv.bias.view(1, -1, 1, 1, 1)
     for i in range(frames):
         for tap, past in ((2, 0), (1, 1), (0, 2)):
@@ -109,18 +111,22 @@ def plain_attention(attn: Attention, query: Tensor, source: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("frames", [1, 2, 5])
 @pytest.mark.parametrize("key_frames", ["first+previous", "first", "own"])
-@torch.no_grad()
 def test_sparse_causal_attention_is_a_loop_over_frames(key_frames: str, frames: int) -> None:
-    """Frame i of each clip attends to frames 0 and i-1 (or 0, or i) of that clip: Eq. 10-11 as a plain loop."""
+    """Frame i of each clip attends to frames 0 and i-1 (or 0, or i) of that clip: Eq. 10-11 as a plain loop, and so do
+    the gradients."""
     attn = Attention(8, heads=2, dim_head=4)
     attn.processor = SparseCausalProcessor(key_frames, frame_count(frames))
-    tokens = torch.randn(2, frames, 6, 8)
+    tokens = torch.randn(2, frames, 6, 8, requires_grad=True)
     expected = torch.empty_like(tokens)
     for j in range(2):
         for i in range(frames):
             sources = {"first+previous": (0, max(i - 1, 0)), "first": (0,), "own": (i,)}[key_frames]
             expected[j, i] = plain_attention(attn, tokens[j, i], torch.cat([tokens[j, s] for s in sources]))
-    torch.testing.assert_close(attn(tokens.flatten(0, 1)), expected.flatten(0, 1), atol=1e-6, rtol=1e-5)
+    found = attn(tokens.flatten(0, 1)).view_as(tokens)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    asked = torch.randn_like(tokens)
+    gradients = (torch.autograd.grad(made, tokens, asked)[0] for made in (found, expected))
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-5)
 
 
 @torch.no_grad()
