@@ -29,12 +29,8 @@ class CausalConv1d(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c, h, w)."""
-        planes, weight = to_planes(x, self.frames.value), self.weight.unsqueeze(-1)
-        if len(planes) == 1:  # two rows too many are left off without a copy
-            mixed = F.conv2d(planes, weight, self.bias, padding=(2, 0))[:, :, :-2]
-        else:
-            mixed = F.conv2d(F.pad(planes, (0, 0, 2, 0)), weight, self.bias)
-        return from_planes(mixed, *x.shape[-2:])
+        past_padded = F.pad(to_planes(x, self.frames.value), (0, 0, 2, 0))
+        return from_planes(F.conv2d(past_padded, self.weight.unsqueeze(-1), self.bias), *x.shape[-2:])
 
 
 class GatedTemporalConv(nn.Module):

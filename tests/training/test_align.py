@@ -1,6 +1,7 @@
 """Stage 2 on a tiny network: its step against a loop written out, its pre-flight, what ends it."""
 
 import copy
+import gc
 import math
 from dataclasses import replace
 
@@ -78,6 +79,14 @@ def test_the_reference_is_asked_once_for_each_look(tmp_path, monkeypatch):
         for _ in range(16):
             training._take_step()
         assert asked.count(True) == wanted and asked.count(False) == 16
+
+
+def test_the_garbage_collector_leaves_models_alone_meanwhile(tmp_path):
+    """All that is there before the first step; afterwards it visits everything again."""
+    training = aligner(tmp_path, replace(SETTINGS, steps=2), learned=lessons((0, 1, 1, 1)))
+    visited, before = len(gc.get_objects()), gc.get_freeze_count()
+    assert min(gc.get_freeze_count() - before for _ in training.run()) > visited / 2
+    assert gc.get_freeze_count() == before == 0
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
