@@ -90,7 +90,9 @@ class _Conv2d(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
         weight, gradient = _to(ctx.low or gradient.dtype, weight, gradient)
-        return _input_gradient(ctx.shape, weight, gradient, *ctx.how).to(ctx.dtype), *(None,) * 7
+        if gradient.is_contiguous(memory_format=torch.channels_last):  # or it would be copied into the weight's order
+            weight = weight.contiguous(memory_format=torch.channels_last)
+        return conv2d_input(ctx.shape, weight, gradient, *ctx.how).to(ctx.dtype), *(None,) * 7
 
 
 class _Linear(torch.autograd.Function):
@@ -106,25 +108,6 @@ class _Linear(torch.autograd.Function):
         if ctx.low:
             return torch.matmul(*_to(ctx.low, gradient, weight)).to(gradient.dtype), None, None, None
         return by_onednn(gradient, weight.t().contiguous(), None), None, None, None
-
-
-def _input_gradient(
-    shape: torch.Size,
-    weight: Tensor,
-    gradient: Tensor,
-    stride: int | tuple[int, int],
-    padding: int | tuple[int, int],
-    dilation: int | tuple[int, int],
-    groups: int,
-) -> Tensor:
-    """`conv2d_input`; of a kernel that is one wide, on a CPU, as the convolution of the gradient with the kernel turned
-    round: oneDNN takes three times as long to go back through such a kernel as through it."""
-    reach, width = weight.shape[2:]
-    down, across = (padding, padding) if isinstance(padding, int) else padding
-    plain = stride in (1, (1, 1)) and dilation in (1, (1, 1)) and groups == 1
-    if weight.device.type == "cpu" and plain and width == 1 < reach and across == 0 and down < reach:
-        return F.conv2d(gradient, weight.flip(2).transpose(0, 1), padding=(reach - 1 - down, 0))
-    return conv2d_input(shape, weight, gradient, stride, padding, dilation, groups)
 
 
 def _to(dtype: torch.dtype | None, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:

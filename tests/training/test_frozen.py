@@ -37,30 +37,20 @@ def test_frozen_layers_multiply_in_the_low_precision_and_give_the_whole_one(laye
 @pytest.mark.parametrize("low", [None, torch.bfloat16])
 @pytest.mark.parametrize(
     ("kernel", "how"),
-    [
-        ((3, 1), {}),
-        ((3, 1), {"padding": (2, 0)}),
-        ((3, 1), {"padding": (1, 1)}),
-        ((3, 1), {"padding": (3, 0)}),
-        ((3, 1), {"stride": (2, 1)}),
-        ((3, 1), {"dilation": 2}),
-        ((3, 1), {"groups": 2}),
-        ((1, 1), {}),
-        ((3, 3), {"padding": 1}),
-    ],
+    [((3, 1), {"padding": (2, 0)}), ((3, 1), {"stride": (2, 1)}), ((1, 1), {"groups": 2}), ((3, 3), {"dilation": 2})],
     ids=str,
 )
 def test_the_gradient_of_what_a_frozen_convolution_is_given(kernel, how, low, layout):
-    """PyTorch's own, whichever way it is computed: kernels one wide are gone through forwards."""
+    """PyTorch's own, in either order of memory."""
     x = torch.randn(2, 4, 9, 7).contiguous(memory_format=layout).requires_grad_()
     weight = torch.randn(6, 4 // how.get("groups", 1), *kernel)
     if low:
-        x, weight = (tensor.detach().to(low).float().requires_grad_(tensor.requires_grad) for tensor in (x, weight))
+        weight = weight.to(low).float()
     wanted = F.conv2d(x, weight, **how)
-    asked = torch.randn_like(wanted)
+    asked = torch.randn_like(wanted).to(low).float()
     with Frugal(low):
         found = F.conv2d(x, weight, **how)
-    near = {"rtol": 2**-6, "atol": 2**-5} if low else {"rtol": 1e-5, "atol": 1e-5}
+    near = {"rtol": 2**-8, "atol": 2**-8} if low else {"rtol": 1e-5, "atol": 1e-5}
     torch.testing.assert_close(
         torch.autograd.grad(found, x, asked)[0], torch.autograd.grad(wanted, x, asked)[0], **near
     )
