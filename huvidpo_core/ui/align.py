@@ -52,3 +52,4 @@ class Align:
             lambda what: [gr.Column(visible=what == "align"), gr.Column(visible=what == "picture")], self.what,
             [self.clips, self.pictures], api_visibility="private", show_progress="hidden", queue=False,
         )  # fmt: skip
+        self.picture_form.wire_estimate(self.what.input)

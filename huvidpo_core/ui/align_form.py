@@ -6,6 +6,7 @@ import gradio as gr
 
 from huvidpo_core.engine import Engine, RunFolder
 from huvidpo_core.preferences.judges import is_automatic
+from huvidpo_core.ui import words
 from huvidpo_core.ui.align_whose import Whose
 from huvidpo_core.ui.align_words import KTO, rated_words, settings_words, supply_words
 from huvidpo_core.ui.run_words import LR_STEP, whole
@@ -34,10 +35,10 @@ class AlignForm:
             self.whose = Whose(sessions, "align", "Whose votes", EVERYBODY, "aligned")
             self.raters, self.name = self.whose.fields
         self.supply = gr.HTML("", elem_id="align-supply")
-        with gr.Accordion("More settings", open=False, elem_id="align-more") as self.more:
+        with gr.Accordion("More settings", open=False, elem_id="align-more"):
             presets = [("This profile's", ""), *((name, name) for name in engine.trainings.presets())]
             self.preset = gr.Dropdown(presets, value="", label="Preset", elem_id="align-preset")
-            self.said = gr.HTML("", elem_id="align-preset-said")
+            self.said = gr.HTML(settings_words(own), elem_id="align-preset-said")
             self.loss = gr.Dropdown(LOSSES, value=own.loss, label="Loss", elem_id="align-loss")
             with gr.Row():
                 self.steps, self.beta, self.lr = (
@@ -51,6 +52,7 @@ class AlignForm:
                         ("lr", "Learning rate", LR_STEP, "above 0"),
                     )
                 )  # fmt: skip
+        self.needs = gr.HTML("", elem_id="align-needs")
         self.start = gr.Button("Align", variant="primary", elem_id="align-start")
         self._wire()
 
@@ -94,8 +96,8 @@ class AlignForm:
             counted, whose = self._counted(action, raters, loss)
             stock = supply.rated_stock(action, counted) if loss == KTO else supply.stock(action, counted)
         title = self.engine.actions[action].title if action in self.engine.actions else action
-        words = rated_words(stock, title, whose) if loss == KTO else supply_words(stock, title, whose)
-        return [words, gr.Button(interactive=stock.enough)]
+        said = rated_words(stock, title, whose) if loss == KTO else supply_words(stock, title, whose)
+        return [said, gr.Button(interactive=stock.enough)]
 
     def _counted(self, action: str, raters: list[str] | None, loss: str) -> tuple[list[str], list[str]]:
         """Whose votes count, as `Trainings.prepare` has it, everybody's if nobody is named; and how to say so."""
@@ -108,20 +110,21 @@ class AlignForm:
         return [], ["automatic raters"] if machines else []
 
     def fill(self, preset: str, loss: str = "") -> list[Any]:
-        """What a preset says, with another loss in it if one is given: in words, loss, steps, beta, learning rate."""
+        """What a preset says, with another loss in it if one is given: the memory it takes, in words, loss, steps,
+        beta, learning rate."""
         with told():
             settings = self.engine.trainings.settings(preset, loss=loss or None)
-            said = settings_words(settings, self.engine.trainings.needs(settings))
-        return [said, settings.loss, settings.steps, settings.beta, settings.lr]
+            needs = words.hint(self.engine.trainings.needs(settings))
+        return [needs, settings_words(settings), settings.loss, settings.steps, settings.beta, settings.lr]
 
     def exchange(self, preset: str, loss: str) -> list[Any]:
-        """What goes with a loss that was chosen: in words, and the beta that is found for it."""
-        said, _, _, beta, _ = self.fill(preset, loss)
-        return [said, beta]
+        """What goes with a loss that was chosen: the memory it takes, and the beta that is found for it."""
+        needs, _, _, _, beta, _ = self.fill(preset, loss)
+        return [needs, beta]
 
-    def unfold(self, preset: str, said: str | None) -> Any:
-        """What a preset says in words, when the settings are first seen."""
-        return gr.skip() if said else self.fill(preset)[0]
+    def estimate(self, preset: str, loss: str, needs: str | None) -> Any:
+        """How much memory it takes, where that has not been said yet: it is found in seconds."""
+        return gr.skip() if needs else self.fill(preset, loss)[0]
 
     def _actions(self, counts: dict[str, int]) -> list[tuple[str, str]]:
         return [
@@ -134,14 +137,14 @@ class AlignForm:
             [self.action.input, self.raters.input, self.loss.change], self.look,
             [self.action, self.raters, self.loss], [self.supply, self.start], trigger_mode="always_last", **PRIVATE,
         )  # fmt: skip
-        filled = [self.said, self.loss, self.steps, self.beta, self.lr]
+        filled = [self.needs, self.said, self.loss, self.steps, self.beta, self.lr]
         self.preset.input(self.fill, self.preset, filled, **PRIVATE)
-        self.loss.input(self.exchange, [self.preset, self.loss], [self.said, self.beta], **PRIVATE)
-        self.more.expand(self.unfold, [self.preset, self.said], self.said, **PRIVATE)
+        self.loss.input(self.exchange, [self.preset, self.loss], [self.needs, self.beta], **PRIVATE)
 
     def wire_refresh(self, trigger: Any) -> None:
-        """Run `refresh` on an event of the page."""
+        """Run `refresh` and `estimate` on an event of the page."""
         trigger(
             self.refresh, [self.action, *self.whose.fields, self.loss],
             [self.action, *self.whose.fields, self.supply, self.start], **PRIVATE,
         )  # fmt: skip
+        trigger(self.estimate, [self.preset, self.loss, self.needs], self.needs, **PRIVATE)

@@ -28,10 +28,10 @@ class PictureForm:
             self.whose = Whose(sessions, "picture", "Whose choices", "Everybody's, if nobody is chosen", "liked")
             self.raters, self.name = self.whose.fields
         self.supply = gr.HTML("", elem_id="picture-supply")
-        with gr.Accordion("More settings", open=False, elem_id="picture-more") as self.more:
+        with gr.Accordion("More settings", open=False, elem_id="picture-more"):
             presets = [("This profile's", ""), *((name, name) for name in engine.trainings.presets("picture"))]
             self.preset = gr.Dropdown(presets, value="", label="Preset", elem_id="picture-preset")
-            self.said = gr.HTML("", elem_id="picture-preset-said")
+            self.said = gr.HTML(settings_words(own), elem_id="picture-preset-said")
             with gr.Row():
                 self.steps = gr.Number(
                     own.steps, label="Steps", step=1, info="0: twelve passes", elem_id="picture-steps",
@@ -40,11 +40,11 @@ class PictureForm:
                 self.lr = gr.Number(
                     own.lr, label="Learning rate", step=LR_STEP, info="above 0", elem_id="picture-lr", min_width=110
                 )
+        self.needs = gr.HTML("", elem_id="picture-needs")
         self.start = gr.Button("Align", variant="primary", interactive=False, elem_id="picture-start")
         self.raters.input(self.look, self.raters, [self.supply, self.start], trigger_mode="always_last", **PRIVATE)
-        filled = [self.said, self.steps, self.lr]
+        filled = [self.needs, self.said, self.steps, self.lr]
         self.preset.input(self.fill, self.preset, filled, **PRIVATE)
-        self.more.expand(self.unfold, [self.preset, self.said], self.said, **PRIVATE)
 
     @property
     def inputs(self) -> list[Any]:
@@ -61,15 +61,15 @@ class PictureForm:
             )
 
     def fill(self, preset: str) -> list[Any]:
-        """What a preset says: in words, steps, learning rate."""
+        """What a preset says: the memory it takes, in words, steps, learning rate."""
         with told():
             settings = self.engine.trainings.settings(preset, "picture")
-        needs = self.engine.trainings.needs(settings, "picture")
-        return [settings_words(settings, needs), settings.steps, settings.lr]
+            needs = words.hint(self.engine.trainings.needs(settings, "picture"))
+        return [needs, settings_words(settings), settings.steps, settings.lr]
 
-    def unfold(self, preset: str, said: str | None) -> Any:
-        """What a preset says in words, when the settings are first seen."""
-        return gr.skip() if said else self.fill(preset)[0]
+    def estimate(self, preset: str, needs: str | None) -> Any:
+        """How much memory it takes, where that has not been said yet: it is found in seconds."""
+        return gr.skip() if needs else self.fill(preset)[0]
 
     def refresh(self, request: gr.Request, raters: list[str] | None, name: str | None) -> list[Any]:
         """Raters, name, what there is to learn from, the button: as the choices are now."""
@@ -88,6 +88,10 @@ class PictureForm:
         """Run `refresh` on an event of the page."""
         fields = self.whose.fields
         trigger(self.refresh, fields, [*fields, self.supply, self.start], **PRIVATE)
+
+    def wire_estimate(self, trigger: Any) -> None:
+        """Run `estimate` on an event of the page."""
+        trigger(self.estimate, [self.preset, self.needs], self.needs, **PRIVATE)
 
 
 def supply_words(count: int) -> str:

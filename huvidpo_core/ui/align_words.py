@@ -55,15 +55,15 @@ def rated_words(stock: RatedStock, title: str, whose: Sequence[str]) -> str:
     return words.message(f"{many(stock.rated, 'rated clip')}{by}, {stock.good} good and {stock.bad} bad. {said}.")
 
 
-def settings_words(settings: Any, needs: str) -> str:
-    """What a preset says besides what the form shows, and how much memory it takes."""
+def settings_words(settings: Any) -> str:
+    """What a preset says besides what the form shows."""
     facts = (
         f"rank {settings.lora.rank}",
         f"a batch of {settings.batch}",
         f"{settings.held_out:.0%} held out",
         f"a check every {settings.check_every} steps",
     )
-    return f'<p class="hv-hint">{escape(", ".join(facts)).capitalize()}. {escape(needs)}</p>'
+    return words.hint(f"{', '.join(facts).capitalize()}.")
 
 
 def row(name: str, asked: Mapping[str, Any], state: RunState, actions: Mapping[str, Action], left: int = 0) -> Row:

@@ -10,6 +10,7 @@ from huvidpo_core.engine import Engine, Progress
 from huvidpo_core.errors import UserError
 from huvidpo_core.ui import teach_draft as draft_of
 from huvidpo_core.ui import teach_words as said
+from huvidpo_core.ui import words
 from huvidpo_core.ui.remarks import PAUSE_JS
 from huvidpo_core.ui.run_words import LR_STEP, whole
 from huvidpo_core.ui.session import Draft, Sessions
@@ -53,10 +54,10 @@ class TeachForm:
         )  # fmt: skip
         self.strip = gr.HTML("", elem_id="teach-strip", js_on_load=STRIP_JS)
         self.remarks = gr.HTML("", elem_id="teach-remarks")
-        with gr.Accordion("More settings", open=False, elem_id="teach-more") as self.more:
+        with gr.Accordion("More settings", open=False, elem_id="teach-more"):
             presets = [("This profile's", ""), *((name, name) for name in engine.trainings.presets("teach"))]
             self.preset = gr.Dropdown(presets, value="", label="Preset", elem_id="teach-preset")
-            self.preset_said = gr.HTML("", elem_id="teach-preset-said")
+            self.preset_said = gr.HTML(said.settings_words(own), elem_id="teach-preset-said")
             with gr.Row():
                 self.steps, self.lr, self.check_every = (
                     gr.Number(
@@ -72,6 +73,7 @@ class TeachForm:
                 label="Name in files", info="Letters, digits, _ and -; made from the title if empty", max_lines=1,
                 elem_id="teach-name",
             )  # fmt: skip
+        self.needs = gr.HTML("", elem_id="teach-needs")
         self.start = gr.Button("Teach it", variant="primary", elem_id="teach-start")
         self.gaps = gr.Textbox(visible=False)  # carries what GAPS_JS says
         self._wire()
@@ -151,8 +153,8 @@ class TeachForm:
         `gr.Error`."""
         draft, trainings = self._draft(request), self.engine.trainings
         with told():
-            for key, words in json.loads(gaps or "{}").items():
-                draft_of.say(draft, key, str(words)[:WORDS])
+            for key, shown in json.loads(gaps or "{}").items():
+                draft_of.say(draft, key, str(shown)[:WORDS])
         with told(), draft_of.in_words(draft) as files:
             if not (title or "").strip() and not (name or "").strip():
                 raise UserError(NAMELESS)
@@ -169,15 +171,15 @@ class TeachForm:
         return [self.gaps, self.title, self.prompt, self.name, self.preset, self.steps, self.lr, self.check_every]
 
     def fill(self, preset: str) -> list[Any]:
-        """What a preset says: in words, steps, learning rate, steps between checks."""
+        """What a preset says: the memory it takes, in words, steps, learning rate, steps between checks."""
         with told():
             settings = self.engine.trainings.settings(preset, "teach")
-        words = said.settings_words(settings, self.engine.trainings.needs(settings))
-        return [words, settings.steps, settings.lr, settings.check_every]
+            needs = words.hint(self.engine.trainings.needs(settings))
+        return [needs, said.settings_words(settings), settings.steps, settings.lr, settings.check_every]
 
-    def unfold(self, preset: str, words: str | None) -> Any:
-        """What a preset says in words, when the settings are first seen."""
-        return gr.skip() if words else self.fill(preset)[0]
+    def estimate(self, preset: str, needs: str | None) -> Any:
+        """How much memory it takes, where that has not been said yet: it is found in seconds."""
+        return gr.skip() if needs else self.fill(preset)[0]
 
     # Wiring
 
@@ -188,13 +190,13 @@ class TeachForm:
         self.strip.say(self.say, self.prompt, self.remarks, **EACH)
         self.prompt.change(self.reword, self.prompt, shown, **pause)
         gr.on([self.title.change, self.name.change], self.rename, [self.title, self.name], self.naming, **pause)
-        filled = [self.preset_said, self.steps, self.lr, self.check_every]
+        filled = [self.needs, self.preset_said, self.steps, self.lr, self.check_every]
         self.preset.input(self.fill, self.preset, filled, **PRIVATE)
-        self.more.expand(self.unfold, [self.preset, self.preset_said], self.preset_said, **PRIVATE)
 
     def wire_refresh(self, trigger: Any) -> None:
-        """Run `refresh` on an event of the page."""
+        """Run `refresh` and `estimate` on an event of the page."""
         trigger(
             self.refresh, [self.title, self.name, self.prompt],
             [self.title, self.prompt, self.naming, self.strip, self.remarks], **PRIVATE,
         )  # fmt: skip
+        trigger(self.estimate, [self.preset, self.needs], self.needs, **PRIVATE)

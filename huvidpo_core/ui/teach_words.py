@@ -97,14 +97,14 @@ def remarks(cards: Sequence[Card], notes: Sequence[str], why: str) -> str:
     )
 
 
-def settings_words(settings: Any, needs: str) -> str:
-    """What a preset says besides what the form shows, and how much memory it takes."""
+def settings_words(settings: Any) -> str:
+    """What a preset says besides what the form shows."""
     facts = (
         f"{many(settings.batch, 'clip')} a step",
         f"one clip in {round(1 / settings.held_out)} is kept for checking" if settings.held_out else "none is kept",
         "clips are mirrored by lot" if settings.mirror else "clips are not mirrored",
     )
-    return f'<p class="hv-hint">{escape("; ".join(facts)).capitalize()}. {escape(needs)}</p>'
+    return words.hint(f"{'; '.join(facts).capitalize()}.")
 
 
 def facts(asked: Mapping[str, Any], checks: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -85,6 +85,11 @@ def message(text: str, kind: str = "info") -> str:
     return f'<p class="hv-message hv-{kind}" role="{role}">{escape(text)}</p>' if text else ""
 
 
+def hint(text: str) -> str:
+    """A sentence in small letters."""
+    return f'<p class="hv-hint">{escape(text)}</p>'
+
+
 def stage_empty(texts: tuple[str, str] = EMPTY_STAGE) -> str:
     """The stage without a clip: says what to do next."""
     title, hint = map(escape, texts)

@@ -51,11 +51,11 @@ def test_the_form_says_what_there_is_to_learn_from(form, engine, chosen):
 
 def test_a_preset_fills_the_form_once(form):
     """At first, and whenever another preset is chosen; else the settings stay as they were left."""
-    words = form.unfold("", "")
-    assert "Rank 16, a batch of 4" in words and "A step needs about 0.8 GB of this machine" in words
+    needs = form.estimate("", "")
+    assert "Rank 16, a batch of 4" in form.said.value and "A step needs about 0.8 GB of this machine" in needs
     assert (form.steps.value, form.lr.value) == (100, 7e-4)
-    assert form.unfold("", "Rank 16") == gr.skip()
-    assert form.fill("diffusion_dpo")[1:] == [0, 1e-5]
+    assert form.estimate("", needs) == gr.skip()
+    assert form.fill("diffusion_dpo")[2:] == [0, 1e-5]
 
 
 def test_a_run_is_followed_and_put_to_use(form, view, engine, chosen):

@@ -118,13 +118,14 @@ def test_how_much_is_enough(stock, words):
 
 
 def test_settings_come_from_the_preset_until_they_are_changed(form, engine):
-    """The form shows the profile's preset, unfolded in words as well, which a second time stay; another one fills it;
-    what is typed is used."""
+    """The form shows the profile's preset, in words as well, and the memory that it takes, which is found once; another
+    one fills it; what is typed is used."""
     own, other = load_settings(engine.profile.name), load_settings("densedpo")
     values = [part.value for part in (form.loss, form.steps, form.beta, form.lr)]
-    assert values == [own.loss, own.steps, own.beta, own.lr] and f"Rank {own.lora.rank}" in form.unfold("", "")
-    assert form.fill("densedpo")[1:] == [other.loss, other.steps, other.beta, other.lr] != values
-    assert form.unfold("huvidpo", "Rank 8") == gr.skip()
+    assert values == [own.loss, own.steps, own.beta, own.lr] and f"Rank {own.lora.rank}" in form.said.value
+    assert "about 1.0 GB of this machine" in (needs := form.estimate("", own.loss, ""))
+    assert form.fill("densedpo")[2:] == [other.loss, other.steps, other.beta, other.lr] != values
+    assert form.estimate("huvidpo", "huvidpo", needs) == gr.skip()
     for loss, beta in (("huvidpo", 500), ("dense-sum", 0), ("kto", 0), ("", 500)):  # 500 is for a mean, 0: measured
         assert form.exchange("densedpo", loss)[1] == beta
     run = begin(form, preset="huvidpo", loss="dense-sum", beta=7, lr=2e-3)

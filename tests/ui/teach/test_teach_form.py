@@ -156,14 +156,17 @@ def test_a_reload_keeps_what_was_gathered(form, sessions, clips):
 
 
 def test_settings_come_from_the_preset_until_they_are_changed(form, engine, clips):
-    """The form shows the profile's preset, unfolded in words as well, which a second time stay; another one fills it;
-    what is typed is used, and an emptied field is as the preset says."""
+    """The form shows the profile's preset, in words as well, and the memory that it takes, which is found once; another
+    one fills it; what is typed is used, and an emptied field is as the preset says."""
     own, other = engine.trainings.settings("", "teach"), engine.trainings.settings("lamp", "teach")
-    words, values = form.unfold("", ""), [part.value for part in (form.steps, form.lr, form.check_every)]
-    assert values == [own.steps, own.lr, own.check_every] and "one clip in 8 is kept for checking" in words
-    assert "A step needs about 1.0 GB of this machine" in words
-    assert form.fill("lamp")[1:] == [other.steps, other.lr, other.check_every] != values
-    assert form.unfold("lamp", words) == gr.skip()
+    needs, values = form.estimate("", ""), [part.value for part in (form.steps, form.lr, form.check_every)]
+    assert (
+        values == [own.steps, own.lr, own.check_every]
+        and "one clip in 8 is kept for checking" in form.preset_said.value
+    )
+    assert "A step needs about 1.0 GB of this machine" in needs
+    assert form.fill("lamp")[2:] == [other.steps, other.lr, other.check_every] != values
+    assert form.estimate("lamp", needs) == gr.skip()
     bring(form, clips)
     asked = begin(form, engine, preset="lamp", lr=2e-4).asked()["settings"]
     assert (asked["steps"], asked["lr"], asked["check_every"]) == (STEPS, 2e-4, 4) and asked["mirror"] is other.mirror
