@@ -45,13 +45,13 @@ class Budget:
 BUDGETS = {
     "cpu": Budget(
         clips=2048,
-        stills=16384,
+        stills=32768,
         pack_clips=16,
         captions=30_000,
         pairs=1024,
         vae=Schedule(steps=16_000, lr=1e-3, weight_decay=0.0),
         text=Schedule(steps=1500, lr=2e-3),
-        first_frame=Schedule(steps=10_000, lr=1e-3),
+        first_frame=Schedule(steps=17_000, lr=1e-3),
         taste=Schedule(steps=300, lr=3e-5, warmup=30, ema=0.98),
         video=Schedule(steps=16_000, lr=6e-4, ema=0.998),
         pack=Schedule(steps=1200, lr=6e-4, warmup=20, ema=0.98),
