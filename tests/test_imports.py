@@ -17,7 +17,7 @@ ALLOWED = {
     "miniature": {"models", "preferences", "generation", "training", "evaluation"},
     "ui": {"engine", "preferences"},
 }
-TOP = {"config", "errors", "files", "media", "ffmpeg", "recipe", "results", "progress"}
+TOP = {"config", "container", "errors", "files", "media", "ffmpeg", "recipe", "results", "progress"}
 FORBIDDEN = {"ui": {"torch", "diffusers"}, "preferences": {"torch", "diffusers", "gradio"}}
 
 

@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-import psutil
 import torch
 
 from huvidpo_core.config import ASSETS, Profile, build, read_toml
+from huvidpo_core.container import memory_free
 from huvidpo_core.errors import UserError
 
 Resident = Literal["all", "turns", "parts"]
@@ -108,7 +108,7 @@ def free_memory(device: torch.device) -> int:
     """Bytes of a device's memory that nobody holds, once this process has given back what it does not use."""
     gc.collect()
     if device.type == "cpu":
-        return psutil.virtual_memory().available
+        return memory_free()
     give_back(device)
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]

@@ -12,11 +12,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch import nn
 
 from huvidpo_core.config import FirstFrameConfig, VideoConfig, resolve
+from huvidpo_core.container import memory_there
 from huvidpo_core.generation.plans import has_bfloat16, memory_of
 from huvidpo_core.models import VideoUNet, motion_parameters
 from huvidpo_core.models.architectures import FACTOR, SD14, SDXL
@@ -62,7 +62,7 @@ def estimate(trained: VideoConfig | FirstFrameConfig, device: torch.device, sett
     """
     need = expected(trained, device, settings)
     where = "this machine" if device.type == "cpu" else "this GPU"
-    there = psutil.virtual_memory().total if device.type == "cpu" else memory_of(device)
+    there = memory_there() if device.type == "cpu" else memory_of(device)
     words = f"A step needs about {need / 1e9:.1f} GB of {where}'s {there / 1e9:.1f} GB of memory."
     if need <= there:
         return words

@@ -195,7 +195,7 @@ def test_a_cpu_without_the_memory_is_refused(monkeypatch):
         sdxl, video = UNet2DConditionModel(**SDXL), VideoUNet.from_config(SD14)
     assert need > 4 * sum(each.numel() for unet in (sdxl, video) for each in unet.parameters()) + 4 * SDXL_TEXT
     for free, fits in ((need - 1e8, False), (need + 1e8, True)):
-        monkeypatch.setattr(plans.psutil, "virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        monkeypatch.setattr(plans, "memory_free", lambda free=free: free)
         check_fits(MINIATURE, Plan(), CPU)
         check_fits(replace(FULL, precision="bfloat16"), Plan(), CPU)
         if fits:
@@ -206,7 +206,7 @@ def test_a_cpu_without_the_memory_is_refused(monkeypatch):
                 UserError, match=rf"about {need / 1e9:.1f} GB of memory on a CPU, and {free / 1e9:.1f} GB of this"
             ):
                 check_fits(FULL, plan, CPU)
-    monkeypatch.setattr(plans.psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
+    monkeypatch.setattr(plans, "memory_free", lambda: 0)
     check_fits(MINIATURE, Plan(), CPU)
 
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
-import psutil
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
 from huvidpo_core.config import ASSETS, load_profile
+from huvidpo_core.container import memory_there
 from huvidpo_core.models import VideoUNet, motion_parameters
 from huvidpo_core.models.architectures import SD14
 from huvidpo_core.models.counting import LiveBytes
@@ -91,7 +91,7 @@ def test_the_published_network_fits_the_papers_gpu():
 def test_the_sentence_says_what_there_is_and_what_to_do(monkeypatch):
     """Of this machine's memory; where it is too little, what makes it fit, and nothing where nothing does."""
     video, cpu, settings = load_profile("miniature").video, torch.device("cpu"), load_settings("miniature")
-    there = psutil.virtual_memory().total / 1e9
+    there = memory_there() / 1e9
     assert f"of this machine's {there:.1f} GB of memory." in estimate(video, cpu, settings)
     monkeypatch.setattr(
         "huvidpo_core.training.memory.needs",
