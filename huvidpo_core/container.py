@@ -14,30 +14,43 @@ class Group:
     folder: Path
     limit: str
     used: str
-    idle: str  # in memory.stat: of files, and given back when memory is asked for
+    prefix: str  # in memory.stat, of what the groups within it hold as well
 
 
 GROUPS = (
-    Group(Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
-    Group(Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    Group(Path("/sys/fs/cgroup"), "memory.max", "memory.current", ""),
+    Group(Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
 )
+KINDS = ("active", "inactive")  # of files in memory
 
 
 def memory_there() -> int:
     """Bytes in all."""
-    return min(psutil.virtual_memory().total, *(limit for limit, _ in map(_read, GROUPS)))
+    return min(psutil.virtual_memory().total, *map(_limit, GROUPS))
 
 
 def memory_free() -> int:
     """Bytes that nobody holds."""
-    return min(psutil.virtual_memory().available, *(max(0, limit - held) for limit, held in map(_read, GROUPS)))
+    return min(psutil.virtual_memory().available, *(max(0, _limit(group) - _held(group)) for group in GROUPS))
 
 
-def _read(group: Group) -> tuple[int, int]:
-    """A group's limit and what is held of it, in bytes; where there is none, more than any machine has and 0."""
+def _limit(group: Group) -> int:
+    """Bytes; where there is no limit, more than any machine has."""
+    return _number(group.folder / group.limit, 2**63)
+
+
+def _held(group: Group) -> int:
+    """Bytes, less those of files, which are given back when memory is asked for."""
     try:
-        limit, used = (int((group.folder / name).read_text()) for name in (group.limit, group.used))
-        stat = dict(line.split() for line in (group.folder / "memory.stat").read_text().splitlines())
-        return limit, used - int(stat.get(group.idle, 0))
+        rows = [line.split() for line in (group.folder / "memory.stat").read_text().splitlines()]
+        files = sum(int(row[1]) for row in rows if row[0] in {f"{group.prefix}{kind}_file" for kind in KINDS})
+    except (OSError, ValueError, IndexError):
+        files = 0
+    return max(0, _number(group.folder / group.used, 0) - files)
+
+
+def _number(file: Path, otherwise: int) -> int:
+    try:
+        return int(file.read_text())
     except (OSError, ValueError):  # not there, or "max"
-        return 2**63, 0
+        return otherwise

@@ -28,7 +28,7 @@ def nothing_here(tmp_path, monkeypatch) -> None:
 def free(monkeypatch) -> list[float]:
     """Bytes that are free in its memory; the last entry counts."""
     free = [64e9]
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=free[-1]))
+    monkeypatch.setattr("huvidpo_core.generation.plans.memory_free", lambda: free[-1])
     return free
 
 

@@ -5,7 +5,6 @@ import errno
 import shutil
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import huggingface_hub
 import numpy as np
@@ -29,7 +28,7 @@ RECIPE = Recipe(prompt="a red horse runs", action="horse_run", style="cartoon")
 @pytest.fixture(autouse=True)
 def roomy(monkeypatch) -> None:
     """Text encoders are counted in their published size: enough memory for them is free, whatever really is."""
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1e12))
+    monkeypatch.setattr("huvidpo_core.generation.plans.memory_free", lambda: 1e12)
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,7 @@ class SparseCausalProcessor(_Processor):
         for asking, *former in zip(query[2:], key[1:], value[1:], strict=False):
             seen = (torch.cat([tokens[0], last], dim=1) for tokens, last in zip((key, value), former, strict=True))
             heard.append(self.attend(attn, asking, *seen))
-        return torch.stack(heard, dim=1).flatten(0, 1)
+        return torch.cat([tokens[:, None] for tokens in heard], dim=1).flatten(0, 1)
 
 
 class SharedTextProcessor(_Processor):

@@ -218,6 +218,7 @@ class Course(ABC):
 def _unvisited() -> Iterator[None]:
     """The garbage collector leaves alone what is there by now, models and libraries: visiting it every few steps, all
     threads waiting, took a tenth of the miniature's training."""
+    gc.collect()  # what is left of loading would stay, too
     gc.freeze()
     try:
         yield
@@ -229,7 +230,7 @@ def _optimizer(name: str, device: torch.device) -> Callable[..., torch.optim.Opt
     """AdamW, or bitsandbytes' with its moments in eight bits. Raises UserError where that does not work on the device,
     which a step tells: it can be there, and built for another CUDA."""
     if name == "adamw":
-        return partial(torch.optim.AdamW, fused=True)  # a LoRA's many small tensors in one call
+        return partial(torch.optim.AdamW, foreach=True)  # a LoRA's many small tensors together, on a CPU too
     try:
         from bitsandbytes.optim import AdamW8bit
 

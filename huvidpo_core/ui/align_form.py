@@ -14,6 +14,10 @@ from huvidpo_core.ui.session import Sessions
 from huvidpo_core.ui.work import told
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+IN_TURN = PRIVATE | {
+    "concurrency_id": "align-needs",
+    "concurrency_limit": 1,
+}  # the last choice is answered last
 LOSSES = [
     ("As the preset says", ""),
     ("HuViDPO, one label for each clip", "huvidpo"),
@@ -124,7 +128,10 @@ class AlignForm:
 
     def estimate(self, preset: str, loss: str, needs: str | None) -> Any:
         """How much memory it takes, where that has not been said yet: it is found in seconds."""
-        return gr.skip() if needs else self.fill(preset, loss)[0]
+        try:
+            return gr.skip() if needs else self.fill(preset, loss)[0]
+        except gr.Error as error:  # nobody has pressed anything yet
+            return words.hint(error.message)
 
     def _actions(self, counts: dict[str, int]) -> list[tuple[str, str]]:
         return [
@@ -138,8 +145,8 @@ class AlignForm:
             [self.action, self.raters, self.loss], [self.supply, self.start], trigger_mode="always_last", **PRIVATE,
         )  # fmt: skip
         filled = [self.needs, self.said, self.loss, self.steps, self.beta, self.lr]
-        self.preset.input(self.fill, self.preset, filled, **PRIVATE)
-        self.loss.input(self.exchange, [self.preset, self.loss], [self.needs, self.beta], **PRIVATE)
+        self.preset.input(self.fill, self.preset, filled, **IN_TURN)
+        self.loss.input(self.exchange, [self.preset, self.loss], [self.needs, self.beta], **IN_TURN)
 
     def wire_refresh(self, trigger: Any) -> None:
         """Run `refresh` and `estimate` on an event of the page."""
@@ -147,4 +154,4 @@ class AlignForm:
             self.refresh, [self.action, *self.whose.fields, self.loss],
             [self.action, *self.whose.fields, self.supply, self.start], **PRIVATE,
         )  # fmt: skip
-        trigger(self.estimate, [self.preset, self.loss, self.needs], self.needs, **PRIVATE)
+        trigger(self.estimate, [self.preset, self.loss, self.needs], self.needs, **IN_TURN)

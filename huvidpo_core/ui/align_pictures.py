@@ -13,6 +13,10 @@ from huvidpo_core.ui.session import Sessions
 from huvidpo_core.ui.work import told
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+IN_TURN = PRIVATE | {
+    "concurrency_id": "picture-needs",
+    "concurrency_limit": 1,
+}  # the last choice is answered last
 NO_CHOICES = (
     "No first frame has been chosen from others yet. In Create, with the profile's own painter, press Four to choose "
     "from, and choose."
@@ -44,7 +48,7 @@ class PictureForm:
         self.start = gr.Button("Align", variant="primary", interactive=False, elem_id="picture-start")
         self.raters.input(self.look, self.raters, [self.supply, self.start], trigger_mode="always_last", **PRIVATE)
         filled = [self.needs, self.said, self.steps, self.lr]
-        self.preset.input(self.fill, self.preset, filled, **PRIVATE)
+        self.preset.input(self.fill, self.preset, filled, **IN_TURN)
 
     @property
     def inputs(self) -> list[Any]:
@@ -69,7 +73,10 @@ class PictureForm:
 
     def estimate(self, preset: str, needs: str | None) -> Any:
         """How much memory it takes, where that has not been said yet: it is found in seconds."""
-        return gr.skip() if needs else self.fill(preset)[0]
+        try:
+            return gr.skip() if needs else self.fill(preset)[0]
+        except gr.Error as error:  # nobody has pressed anything yet
+            return words.hint(error.message)
 
     def refresh(self, request: gr.Request, raters: list[str] | None, name: str | None) -> list[Any]:
         """Raters, name, what there is to learn from, the button: as the choices are now."""
@@ -91,7 +98,7 @@ class PictureForm:
 
     def wire_estimate(self, trigger: Any) -> None:
         """Run `estimate` on an event of the page."""
-        trigger(self.estimate, [self.preset, self.needs], self.needs, **PRIVATE)
+        trigger(self.estimate, [self.preset, self.needs], self.needs, **IN_TURN)
 
 
 def supply_words(count: int) -> str:

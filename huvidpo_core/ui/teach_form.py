@@ -18,6 +18,10 @@ from huvidpo_core.ui.words import message, progress_bar
 from huvidpo_core.ui.work import told
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+IN_TURN = PRIVATE | {
+    "concurrency_id": "teach-needs",
+    "concurrency_limit": 1,
+}  # the last choice is answered last
 EACH = PRIVATE | {"trigger_mode": "multiple"}  # none may be left out because another is still being answered
 ENDINGS = [".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".txt"]
 WORDS = 200  # characters that fill a gap
@@ -179,7 +183,10 @@ class TeachForm:
 
     def estimate(self, preset: str, needs: str | None) -> Any:
         """How much memory it takes, where that has not been said yet: it is found in seconds."""
-        return gr.skip() if needs else self.fill(preset)[0]
+        try:
+            return gr.skip() if needs else self.fill(preset)[0]
+        except gr.Error as error:  # nobody has pressed anything yet
+            return words.hint(error.message)
 
     # Wiring
 
@@ -191,7 +198,7 @@ class TeachForm:
         self.prompt.change(self.reword, self.prompt, shown, **pause)
         gr.on([self.title.change, self.name.change], self.rename, [self.title, self.name], self.naming, **pause)
         filled = [self.needs, self.preset_said, self.steps, self.lr, self.check_every]
-        self.preset.input(self.fill, self.preset, filled, **PRIVATE)
+        self.preset.input(self.fill, self.preset, filled, **IN_TURN)
 
     def wire_refresh(self, trigger: Any) -> None:
         """Run `refresh` and `estimate` on an event of the page."""
@@ -199,4 +206,4 @@ class TeachForm:
             self.refresh, [self.title, self.name, self.prompt],
             [self.title, self.prompt, self.naming, self.strip, self.remarks], **PRIVATE,
         )  # fmt: skip
-        trigger(self.estimate, [self.preset, self.needs], self.needs, **PRIVATE)
+        trigger(self.estimate, [self.preset, self.needs], self.needs, **IN_TURN)

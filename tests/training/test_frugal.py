@@ -5,10 +5,13 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from diffusers.models.attention_processor import Attention
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from huvidpo_core.models.attention import SparseCausalProcessor
 from huvidpo_core.models.counting import LiveBytes
+from huvidpo_core.models.frames import FrameCount
 from huvidpo_core.training import frozen, lora
 from huvidpo_core.training.frugal import Frugal, channels_last
 from huvidpo_core.training.settings import LoraShape
@@ -69,6 +72,8 @@ def test_gradients_are_the_same_in_the_precisions_used(low):
 
 
 CONVOLVED = torch.ones(3, 8, 3, 3)
+FRAMES = FrameCount()
+BY_FRAMES = SparseCausalProcessor("first+previous", FRAMES)
 KEPT_BY_PYTORCH = {
     "what a frozen convolution is given": (lambda x: x * 2, lambda y: F.conv2d(y, CONVOLVED)),
     "silu": (F.silu, torch.square),
@@ -76,10 +81,16 @@ KEPT_BY_PYTORCH = {
     "group norm": (lambda x: F.group_norm(x, 2), torch.square),
     "layer norm": (lambda x: F.layer_norm(x, (6,)), torch.square),
     "a cat": (lambda x: torch.cat([x, x]), torch.square),
+    "what frames hear of others": (lambda x: _attended(x), torch.square),
     "dropout": (lambda x: F.dropout(x, 0.5), torch.square),
     "a linear layer that widens": (lambda x: F.linear(x, torch.ones(24, 6)), torch.square),
     "a part of one": (lambda x: F.linear(x, torch.ones(24, 6)).chunk(2, -1)[1], torch.square),
 }
+
+
+def _attended(x):
+    with FRAMES.of(2):
+        return BY_FRAMES.attend_in_turn(Attention(36, heads=6, dim_head=6), x, x, x)
 
 
 @pytest.mark.parametrize("what", KEPT_BY_PYTORCH)

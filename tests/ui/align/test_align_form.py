@@ -126,6 +126,7 @@ def test_settings_come_from_the_preset_until_they_are_changed(form, engine):
     assert "about 1.0 GB of this machine" in (needs := form.estimate("", own.loss, ""))
     assert form.fill("densedpo")[2:] == [other.loss, other.steps, other.beta, other.lr] != values
     assert form.estimate("huvidpo", "huvidpo", needs) == gr.skip()
+    assert "There is no preset" in form.estimate("none", "", "")  # a sentence in its place: nobody pressed anything
     for loss, beta in (("huvidpo", 500), ("dense-sum", 0), ("kto", 0), ("", 500)):  # 500 is for a mean, 0: measured
         assert form.exchange("densedpo", loss)[1] == beta
     run = begin(form, preset="huvidpo", loss="dense-sum", beta=7, lr=2e-3)
