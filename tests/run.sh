@@ -17,4 +17,4 @@ export GRADIO_ANALYTICS_ENABLED=False HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=er
 export OMP_WAIT_POLICY=passive OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # a process for each core, and a thread in each
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --tb=short "$@"
+.venv/bin/python -m pytest -n auto --dist loadfile --tb=short "$@"
