@@ -14,10 +14,8 @@ from huvidpo_core.ui.session import Sessions
 from huvidpo_core.ui.work import told
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
-IN_TURN = PRIVATE | {
-    "concurrency_id": "align-needs",
-    "concurrency_limit": 1,
-}  # the last choice is answered last
+# The last choice is answered last.
+IN_TURN = PRIVATE | {"concurrency_id": "align-needs", "concurrency_limit": 1}
 LOSSES = [
     ("As the preset says", ""),
     ("HuViDPO, one label for each clip", "huvidpo"),

@@ -13,10 +13,8 @@ from huvidpo_core.ui.session import Sessions
 from huvidpo_core.ui.work import told
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
-IN_TURN = PRIVATE | {
-    "concurrency_id": "picture-needs",
-    "concurrency_limit": 1,
-}  # the last choice is answered last
+# The last choice is answered last.
+IN_TURN = PRIVATE | {"concurrency_id": "picture-needs", "concurrency_limit": 1}
 NO_CHOICES = (
     "No first frame has been chosen from others yet. In Create, with the profile's own painter, press Four to choose "
     "from, and choose."

@@ -18,10 +18,8 @@ from huvidpo_core.ui.words import message, progress_bar
 from huvidpo_core.ui.work import told
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
-IN_TURN = PRIVATE | {
-    "concurrency_id": "teach-needs",
-    "concurrency_limit": 1,
-}  # the last choice is answered last
+# The last choice is answered last.
+IN_TURN = PRIVATE | {"concurrency_id": "teach-needs", "concurrency_limit": 1}
 EACH = PRIVATE | {"trigger_mode": "multiple"}  # none may be left out because another is still being answered
 ENDINGS = [".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".txt"]
 WORDS = 200  # characters that fill a gap
